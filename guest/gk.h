@@ -1,0 +1,310 @@
+/*-
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * The in-memory half of the guest's kernel: descriptors, emulated
+ * connections, listeners, epoll, eventfd, pipe, socketpair, timerfd.
+ *
+ * Everything here lives in guest RAM, in one `struct gk` at a fixed guest
+ * physical address, so that fork and reset restore it for nothing.  The
+ * sources (guest/gk_*.c) are compiled into the VMM today and will be compiled
+ * into the guest blob later, from where the guest answers these calls without
+ * leaving.  Therefore:
+ *
+ *  - no pointers inside struct gk, only indices; no libc beyond <stdint.h>,
+ *    <stddef.h> and the Linux uapi constants repeated in gk_abi.h;
+ *  - user memory is reached through gk_copyin()/gk_copyout() only;
+ *  - NO value in struct gk is trusted: where the blob runs in ring 3 the
+ *    program can write it.  Every index is read once into a local, checked
+ *    against its table on every use, and every loop is bounded by a constant.
+ *    A broken table gives a wrong answer to the guest, never a wild access.
+ */
+
+#ifndef GK_H
+#define GK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define GK_NFD		1024		/* descriptors; RLIMIT_NOFILE */
+#define GK_NOFD		1024		/* open file descriptions */
+#define GK_NEPI		2048		/* epoll registrations, all sets */
+#define GK_NBUF		128		/* ring buffers */
+#define GK_BUFSZ	(256 * 1024)	/* one ring buffer, a power of two */
+#define GK_PIPESZ	(64 * 1024)	/* what a pipe holds, pipe(7) */
+#define GK_BACKLOG	16		/* connections waiting for accept */
+
+/* Answers besides 0... and -errno (-1 ... -4095) */
+#define GK_NOTMINE	(-0x7777L)	/* the VMM has to answer it */
+#define GK_BLOCK	(-0x7778L)	/* nothing yet: call again later */
+
+enum gk_kind {
+	GK_FREE = 0,
+	GK_HOST,		/* .host: index in the VMM's table of files */
+	GK_SOCKET,		/* socket(2) result, not connected */
+	GK_LISTENER,
+	GK_CONN,		/* an emulated connection */
+	GK_PAIR,		/* one end of a socketpair */
+	GK_PIPE_R,
+	GK_PIPE_W,
+	GK_EVENTFD,
+	GK_TIMERFD,
+	GK_EPOLL,
+};
+
+/* A descriptor.  ofd is an index + 1; 0 is a free descriptor. */
+struct gk_fd {
+	uint16_t	ofd1;
+	uint8_t		cloexec;
+	uint8_t		pad;
+};
+
+/* A byte ring: bytes [tail, head) modulo GK_BUFSZ of buffer `buf1 - 1`. */
+struct gk_ring {
+	uint32_t	head;		/* bytes ever written */
+	uint32_t	tail;		/* bytes ever read */
+	uint32_t	cap;		/* at most GK_BUFSZ */
+	uint16_t	buf1;		/* index + 1; 0: no buffer */
+	uint16_t	shut;		/* the writing end is closed */
+};
+
+/* sockaddr_in, sockaddr_in6 or sockaddr_un as the guest sees it */
+struct gk_addr {
+	uint16_t	len;		/* 0: none */
+	uint8_t		sa[110];
+};
+
+/* An open file description. */
+struct gk_ofd {
+	uint8_t		kind;		/* enum gk_kind */
+	uint8_t		pad;
+	uint16_t	refs;		/* descriptors, queues naming it */
+	uint32_t	flags;		/* O_NONBLOCK, O_ACCMODE, O_APPEND */
+	uint32_t	edge;		/* bumped on every input (EPOLLET) */
+	uint32_t	edge_out;	/* the same for room to write */
+	uint32_t	nepi;		/* registrations that watch it */
+	uint64_t	pos;		/* GK_HOST: file offset */
+	union {
+		struct {
+			uint32_t	idx;
+		} host;
+		struct {		/* GK_SOCKET, GK_LISTENER */
+			uint16_t	domain, type;
+			uint16_t	proto, nqueue;
+			uint32_t	backlog;
+			uint16_t	queue1[GK_BACKLOG]; /* ofd index + 1 */
+			uint16_t	addr1;	/* own: gk->addr[] + 1 */
+			uint16_t	linger;	/* SO_LINGER's seconds */
+			uint32_t	opts;	/* SO_REUSEADDR and friends */
+			uint32_t	sndbuf, rcvbuf;	/* as asked for; or 0 */
+		} sock;
+		struct {		/* GK_CONN, GK_PAIR */
+			uint16_t	peer1;	/* GK_PAIR: other ofd + 1 */
+			uint16_t	domain, type;
+			uint16_t	addr1;	/* own address */
+			uint16_t	paddr1;	/* the peer's */
+			uint16_t	orphan;	/* closed, bytes left */
+			uint16_t	accepted; /* left the accept queue */
+			uint16_t	dropped; /* gk_conn_drop was called */
+			uint16_t	err;	/* pending error (SO_ERROR) */
+			uint16_t	linger;
+			uint32_t	opts;
+			uint32_t	sndbuf, rcvbuf;
+			uint32_t	id;	/* GK_CONN: the VMM's number */
+			struct gk_ring	rx;
+			struct gk_ring	tx;	/* GK_CONN; a pair writes to
+						 * the other end's rx */
+		} conn;
+		struct {		/* GK_PIPE_R; the write end names it */
+			uint16_t	peer1;
+			struct gk_ring	ring;
+		} pipe;
+		struct {
+			uint64_t	count;
+			uint32_t	semaphore;
+		} event;
+		struct {
+			uint32_t	clockid, flags;
+			uint64_t next_ns; /* on that clock; 0: off */
+			uint64_t	interval_ns;
+			uint64_t	fired;	/* expirations not yet read */
+		} timer;
+		struct {
+			uint16_t	first1;	/* gk->epi[] index + 1 */
+			uint16_t	last1;
+		} epoll;
+	} u;
+};
+
+/* One registration in an epoll set; a singly linked list per set. */
+struct gk_epi {
+	uint16_t	next1;		/* index + 1 */
+	uint16_t	epoll;		/* ofd of the set */
+	uint16_t	fd, ofd;	/* what is watched */
+	uint32_t	events;
+	uint8_t		used;
+	uint8_t		disabled;	/* EPOLLONESHOT has fired */
+	uint8_t		fresh;		/* not reported since ADD or MOD */
+	uint8_t		pad;
+	uint32_t	seen;		/* EPOLLET: ofd.edge last reported */
+	uint32_t	seen_out;	/* ... and ofd.edge_out */
+	uint64_t	data;
+};
+
+#define GK_NADDR	128		/* shared by reference count */
+
+struct gk {
+	uint32_t	magic;
+#define GK_MAGIC		0x676b3031
+	uint32_t	gen;		/* bumped when a waiter may wake */
+	uint32_t	hi_fd, hi_ofd, hi_epi;	/* high-water marks: reset */
+	uint32_t	hi_addr;
+	uint32_t	next_port;	/* for bind to port 0 */
+	uint64_t	buf_used[GK_NBUF / 64];
+	struct gk_fd	fd[GK_NFD] __attribute__((aligned(4096)));
+	struct gk_addr	addr[GK_NADDR] __attribute__((aligned(4096)));
+	uint8_t		addr_used[GK_NADDR];	/* references */
+	struct gk_ofd	ofd[GK_NOFD] __attribute__((aligned(4096)));
+	struct gk_epi	epi[GK_NEPI] __attribute__((aligned(4096)));
+	uint8_t		buf[GK_NBUF][GK_BUFSZ] __attribute__((aligned(4096)));
+};
+
+/*
+ * What a call needs to know.  In the VMM `priv` is the machine; in the blob
+ * the callbacks are NULL and a call that needs one gives GK_NOTMINE.
+ */
+struct gk_ctx {
+	struct gk	*gk;
+	void		*priv;
+	uint64_t	now_mono;	/* guest CLOCK_MONOTONIC, ns */
+	uint64_t	now_real;	/* guest CLOCK_REALTIME, ns */
+	/*
+	 * Absolute CLOCK_MONOTONIC limit of this wait, kept in the thread's
+	 * record.  restart == 0: the call computes it from its arguments
+	 * (UINT64_MAX: for ever).  restart == 1: a blocked call is tried again
+	 * and must use it, and answer as timed out once now_mono reached it.
+	 */
+	uint64_t	deadline;
+	int		restart;
+	/*
+	 * Bytes that a blocked call has already moved; kept in the thread's
+	 * record like `deadline`.  A signal that ends the wait makes the call
+	 * return this count if it is not 0, else -EINTR.
+	 */
+	uint64_t	progress;
+	/* For SO_PEERCRED. */
+	uint32_t	pid, uid, gid;
+	/*
+	 * Readiness (EPOLLIN, ...) of a GK_HOST file; may note the host file
+	 * in the machine's set of things to wait for.  GK_POLL_FILE is added
+	 * for what epoll refuses: regular files and directories.  ev == 0 asks
+	 * only for that.
+	 */
+#define GK_POLL_FILE		0x80000000U
+	uint32_t	(*host_poll)(struct gk_ctx *, uint32_t idx,
+			    uint32_t ev);
+	/* The last descriptor of a GK_HOST file went away. */
+	void		(*host_release)(struct gk_ctx *, uint32_t idx);
+	/* Bytes [p, p+len) inside a ring buffer were written. */
+	void		(*mark)(struct gk_ctx *, const void *p, size_t len);
+	/* A write went to a socket or pipe nobody reads: SIGPIPE is due.
+	 * Zeroed by gk_syscall. */
+	int		sigpipe;
+};
+
+/* Provided by whoever embeds it; 0 or -EFAULT. */
+int gk_copyin(struct gk_ctx *, void *dst, uint64_t uaddr, size_t len);
+int gk_copyout(struct gk_ctx *, uint64_t uaddr, const void *src, size_t len);
+
+/* ---- gk_core.c: tables ------------------------------------------------ */
+
+/* Zeroed memory becomes an empty table. */
+void gk_init(struct gk *);
+/* NULL unless fd is open; *ofdidx gets the description's index. */
+struct gk_ofd *gk_fd_get(struct gk *, uint64_t fd, uint32_t *ofdidx);
+/* A new description with one reference and no descriptor; or -ENFILE. */
+int gk_ofd_new(struct gk *, enum gk_kind, uint32_t flags);
+/*
+ * The lowest free descriptor >= min that names ofd; or -EMFILE.  It takes over
+ * the caller's reference, if it succeeds.
+ */
+int gk_fd_new(struct gk *, uint32_t ofd, uint32_t min, int cloexec);
+/* A host file: description plus descriptor in one; fd or -errno. */
+int gk_host_open(struct gk *, uint32_t idx, uint32_t flags, int cloexec);
+int gk_fd_close(struct gk_ctx *, uint64_t fd);
+/* Give up a reference that no descriptor holds. */
+void gk_ofd_put(struct gk_ctx *, uint32_t ofd);
+/*
+ * News for waiters: bumps gen and the edge counters (EPOLLIN: input, EPOLLOUT:
+ * room).  The VMM calls it for a GK_HOST file whose read (EPOLLIN) or write
+ * (EPOLLOUT) was short or gave EAGAIN, so that EPOLLET reports the next
+ * readiness, and when such a file became ready.
+ */
+void gk_ofd_event(struct gk *, uint32_t ofd, uint32_t events);
+/* A GK_SOCKET that the VMM connected becomes a GK_HOST file; 0 or -EINVAL. */
+int gk_socket_to_host(struct gk_ctx *, uint32_t ofd, uint32_t idx);
+/* Poll events of a description now (EPOLLIN|...); GK_HOST asks the callback. */
+uint32_t gk_ofd_poll(struct gk_ctx *, uint32_t ofd, uint32_t events);
+
+/* ---- gk_call.c: the system calls ---------------------------------------- */
+
+/*
+ * Answer system call nr.  Result, -errno, GK_BLOCK or GK_NOTMINE (not one of
+ * ours, or about a GK_HOST file).
+ */
+int64_t gk_syscall(struct gk_ctx *, uint64_t nr, const uint64_t a[6]);
+/*
+ * Would this blocked call be woken by a new connection: accept on a listener,
+ * or epoll_wait/poll/select with a listener in the set?  Returns the
+ * listener's ofd + 1, or 0.
+ */
+int gk_waits_listener(struct gk_ctx *, uint64_t nr, const uint64_t a[6]);
+/*
+ * The next expiry of an armed timerfd on CLOCK_MONOTONIC; or UINT64_MAX.  What
+ * has expired by now_mono and now_real is noted, which bumps gen: call it after
+ * the clock moved and before blocked threads are tried again.
+ */
+uint64_t gk_next_timer(struct gk_ctx *);
+
+/* ---- gk_conn.c: the VMM's side of an emulated connection ----------------- */
+
+/*
+ * A new client connection in `listener`'s accept queue, given peer address
+ * (sa bytes; NULL: 127.0.0.1:1024 in the listener's family).  Returns the
+ * connection's ofd index, or -EAGAIN (queue full), -ENFILE, -ENOBUFS, or
+ * -EINVAL (not a listener).
+ */
+int gk_conn_open(struct gk_ctx *, uint32_t listener, uint32_t id,
+    const void *sa, size_t salen);
+/* Request bytes for the guest: how many fitted. */
+size_t gk_conn_put(struct gk_ctx *, uint32_t ofd, uint32_t id,
+    const void *, size_t);
+/* The client will send no more. */
+void gk_conn_put_eof(struct gk_ctx *, uint32_t ofd, uint32_t id);
+/* Response bytes, taken out of the ring. */
+size_t gk_conn_get(struct gk_ctx *, uint32_t ofd, uint32_t id, void *, size_t);
+/* The client is gone; what the guest does with it from now on is nobody's. */
+void gk_conn_drop(struct gk_ctx *, uint32_t ofd, uint32_t id);
+
+/*
+ * Bytes from the VMM into whatever the guest can write to as a stream
+ * (sendfile, splice): how many fitted, -EAGAIN, -EPIPE (SIGPIPE is the
+ * caller's), or -EINVAL.
+ */
+int64_t gk_ofd_write(struct gk_ctx *, uint32_t ofd, const void *, size_t);
+
+struct gk_conn_state {
+	unsigned	gone;		/* no such connection any more; `closed`
+					 * is set too, the rest is 0 */
+	unsigned	accepted;	/* the guest has called accept */
+	unsigned	closed;		/* the guest closed it: response ends
+					 * when `out` is 0 */
+	unsigned	wr_shut;	/* the guest did SHUT_WR */
+	uint32_t	in;		/* request bytes not yet read */
+	uint32_t	in_space;	/* how many more would fit */
+	uint32_t	out;		/* response bytes not yet taken */
+	uint32_t	out_space;
+};
+void gk_conn_state(struct gk_ctx *, uint32_t ofd, uint32_t id,
+    struct gk_conn_state *);
+
+#endif

@@ -1,0 +1,510 @@
+/*-
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * read(2) and write(2) with their vector forms, and what moves the bytes for
+ * them and for gk_msg.c: connections, pairs, pipes, eventfds and timerfds.
+ *
+ * A blocking write that could move only a part notes it in ctx->progress and
+ * goes on from there when it is called again.  Must never wait itself.
+ */
+
+#include "gk_priv.h"
+
+/* ---- which ring --------------------------------------------------------- */
+
+struct gk_ofd *
+gk_peer(struct gk *gk, uint32_t ofd, unsigned kind, uint32_t *peer)
+{
+	struct gk_ofd *o = &gk->ofd[ofd], *p;
+	uint32_t p1, back1;
+
+	switch (kind) {
+	case GK_PAIR:
+		p1 = GK_RD(o->u.conn.peer1);
+		p = gk_ofd_kind(gk, p1 - 1, GK_PAIR);
+		break;
+	case GK_PIPE_R:
+		p1 = GK_RD(o->u.pipe.peer1);
+		p = gk_ofd_kind(gk, p1 - 1, GK_PIPE_W);
+		break;
+	case GK_PIPE_W:
+		p1 = GK_RD(o->u.pipe.peer1);
+		p = gk_ofd_kind(gk, p1 - 1, GK_PIPE_R);
+		break;
+	default:
+		return (NULL);
+	}
+	if (p == NULL)
+		return (NULL);
+	back1 = kind == GK_PAIR ? GK_RD(p->u.conn.peer1) :
+	    GK_RD(p->u.pipe.peer1);
+	if (back1 != ofd + 1)
+		return (NULL);
+	*peer = p1 - 1;
+	return (p);
+}
+
+/* What it reads from; *writer: who waits for room, or GK_NOFD. */
+struct gk_ring *
+gk_ring_in(struct gk *gk, uint32_t ofd, unsigned kind, uint32_t *writer)
+{
+	struct gk_ofd *o = &gk->ofd[ofd];
+
+	*writer = GK_NOFD;
+	switch (kind) {
+	case GK_CONN:
+		return (&o->u.conn.rx);
+	case GK_PAIR:
+		(void)gk_peer(gk, ofd, kind, writer);
+		return (&o->u.conn.rx);
+	case GK_PIPE_R:
+		(void)gk_peer(gk, ofd, kind, writer);
+		return (&o->u.pipe.ring);
+	default:
+		return (NULL);
+	}
+}
+
+/* What it writes to, NULL if nobody is there; *reader: who waits for input. */
+struct gk_ring *
+gk_ring_out(struct gk *gk, uint32_t ofd, unsigned kind, uint32_t *reader)
+{
+	struct gk_ofd *p;
+
+	*reader = GK_NOFD;
+	if (kind == GK_CONN)
+		return (&gk->ofd[ofd].u.conn.tx);
+	if (kind != GK_PAIR && kind != GK_PIPE_W)
+		return (NULL);
+	p = gk_peer(gk, ofd, kind, reader);
+	if (p == NULL)
+		return (NULL);
+	return (kind == GK_PAIR ? &p->u.conn.rx : &p->u.pipe.ring);
+}
+
+int
+gk_is_framed(struct gk_ofd *o)
+{
+
+	return (GK_RD(o->kind) == GK_PAIR &&
+	    GK_RD(o->u.conn.type) != GKA_SOCK_STREAM);
+}
+
+/* ---- input -------------------------------------------------------------- */
+
+/* Nothing in the ring: 0 for the end of it, -errno, or 1: wait. */
+static int64_t
+gk_in_end(struct gk_end *e, struct gk_ring *r)
+{
+	uint16_t shut, err;
+
+	shut = GK_RD(r->shut);
+	if (e->kind == GK_PIPE_R)
+		return (shut ? 0 : 1);
+	/* TCP: what comes after the peer's FIN does not matter. */
+	if (e->kind == GK_CONN && (shut & 1))
+		return (0);
+	err = GK_RD(e->o->u.conn.err);
+	if (err != 0) {
+		GK_WR(e->o->u.conn.err, 0);
+		return (-(int64_t)GK_MIN(err, 4095));
+	}
+	return (shut ? 0 : 1);
+}
+
+static int64_t
+gk_must_wait(struct gk_ctx *ctx, struct gk_end *e, uint64_t done)
+{
+
+	if (e->nonblock)
+		return (done > 0 ? (int64_t)done : -GKA_EAGAIN);
+	ctx->progress = done;
+	return (GK_BLOCK);
+}
+
+static void
+gk_in_took(struct gk_ctx *ctx, struct gk_end *e, struct gk_ring *r,
+    const struct gk_view *v, uint32_t writer)
+{
+	struct gk *gk = ctx->gk;
+	int pipe = e->kind == GK_PIPE_R;
+	uint32_t ev;
+
+	ev = gk_ring_took(r, v, pipe);
+	if (gk_is_framed(e->o))
+		ev = GKA_EPOLLOUT;	/* any room may fit a message */
+	if (writer >= GK_NOFD)
+		return;
+	/* A blocked write goes on with less room than poll waits for. */
+	if (ev != 0 || !gk_view_writable(v->used, v->cap, pipe))
+		gk_event(gk, &gk->ofd[writer], ev);
+}
+
+static int64_t
+gk_in_message(struct gk_ctx *ctx, struct gk_end *e, struct gk_ring *r,
+    struct gk_iter *it, uint32_t writer)
+{
+	struct gk_view v;
+	uint32_t len, start;
+	uint64_t n;
+	int64_t ret;
+
+	(void)gk_ring_view(ctx->gk, r, &v);
+	if (v.used < sizeof(len)) {
+		ret = gk_in_end(e, r);
+		return (ret == 1 ? gk_must_wait(ctx, e, 0) : ret);
+	}
+	start = v.tail;
+	(void)gk_view_pull(&v, &len, sizeof(len));
+	if (len > v.used - sizeof(len))
+		len = v.used - (uint32_t)sizeof(len);
+	n = GK_MIN(len, it->total);
+	ret = (int64_t)n;
+	if (gk_view_drain(ctx, &v, it, n) < n)
+		ret = -GKA_EFAULT;
+	else if (e->flags & GKA_MSG_TRUNC)
+		ret = len;
+	if (len > n)
+		e->oflags |= GKA_MSG_TRUNC;
+	if (!(e->flags & GKA_MSG_PEEK)) {
+		v.tail = start + (uint32_t)sizeof(len) + len;
+		gk_in_took(ctx, e, r, &v, writer);
+	}
+	return (ret);
+}
+
+static int64_t
+gk_in_stream(struct gk_ctx *ctx, struct gk_end *e, struct gk_ring *r,
+    struct gk_iter *it, uint32_t writer)
+{
+	struct gk_view v;
+	uint64_t total = it->total, done = 0, n, got;
+	int64_t ret;
+	int all;
+
+	all = (e->flags & (GKA_MSG_WAITALL | GKA_MSG_PEEK)) == GKA_MSG_WAITALL;
+	if (all && ctx->progress > 0) {
+		done = GK_MIN(ctx->progress, total);
+		gk_iter_skip(ctx, it, done);
+	}
+	(void)gk_ring_view(ctx->gk, r, &v);
+	if (v.used == 0) {
+		ret = gk_in_end(e, r);
+		if (ret == 1)
+			return (gk_must_wait(ctx, e, done));
+		return (done > 0 ? (int64_t)done : ret);
+	}
+	got = n = GK_MIN(v.used, total - done);
+	if (e->kind == GK_CONN && (e->flags & GKA_MSG_TRUNC))
+		v.tail += (uint32_t)n;
+	else
+		got = gk_view_drain(ctx, &v, it, n);
+	if (!(e->flags & GKA_MSG_PEEK) && got > 0)
+		gk_in_took(ctx, e, r, &v, writer);
+	done += got;
+	if (got < n)
+		return (done > 0 ? (int64_t)done : -GKA_EFAULT);
+	if (all && done < total && !e->nonblock && !GK_RD(r->shut))
+		return (gk_must_wait(ctx, e, done));
+	return ((int64_t)done);
+}
+
+int64_t
+gk_input(struct gk_ctx *ctx, struct gk_end *e, struct gk_iter *it)
+{
+	struct gk_ring *r;
+	uint32_t writer;
+
+	switch (e->kind) {
+	case GK_SOCKET:
+	case GK_LISTENER:
+		return (GK_RD(e->o->u.sock.domain) == GKA_AF_UNIX ?
+		    -GKA_EINVAL : -GKA_ENOTCONN);
+	case GK_EVENTFD:
+		return (gk_event_read(ctx, e->o, it, e->nonblock));
+	case GK_TIMERFD:
+		return (gk_timer_read(ctx, e->o, it, e->nonblock));
+	case GK_PIPE_W:
+		return (-GKA_EBADF);
+	default:
+		break;
+	}
+	r = gk_ring_in(ctx->gk, e->idx, e->kind, &writer);
+	if (r == NULL)
+		return (-GKA_EINVAL);
+	if (gk_is_framed(e->o))
+		return (gk_in_message(ctx, e, r, it, writer));
+	return (gk_in_stream(ctx, e, r, it, writer));
+}
+
+/* ---- output ------------------------------------------------------------- */
+
+static int64_t
+gk_out_broken(struct gk_ctx *ctx, struct gk_end *e, uint64_t done)
+{
+	int framed = gk_is_framed(e->o);
+
+	/* A pipe signals even if a part went; a socket only if nothing did. */
+	if (!framed && !(e->flags & GKA_MSG_NOSIGNAL) &&
+	    (done == 0 || e->kind == GK_PIPE_W))
+		ctx->sigpipe = 1;
+	if (done > 0)
+		return ((int64_t)done);
+	if (framed && GK_RD(e->o->u.conn.type) == GKA_SOCK_DGRAM)
+		return (-GKA_ECONNREFUSED);
+	return (-GKA_EPIPE);
+}
+
+static void
+gk_out_wrote(struct gk_ctx *ctx, struct gk_ring *r, const struct gk_view *v,
+    uint32_t reader)
+{
+
+	gk_ring_wrote(r, v);
+	if (reader < GK_NOFD)
+		gk_event(ctx->gk, &ctx->gk->ofd[reader], GKA_EPOLLIN);
+}
+
+static int64_t
+gk_out_message(struct gk_ctx *ctx, struct gk_end *e, struct gk_ring *r,
+    struct gk_iter *it, uint32_t reader)
+{
+	struct gk_view v;
+	uint32_t len = (uint32_t)it->total;
+
+	if (GK_RD(r->shut))
+		return (-GKA_EPIPE);
+	if (gk_ring_view(ctx->gk, r, &v))
+		return (gk_out_broken(ctx, e, 0));
+	if (it->total + sizeof(len) > v.cap)
+		return (-GKA_EMSGSIZE);
+	if (len + sizeof(len) > v.space)
+		return (gk_must_wait(ctx, e, 0));
+	(void)gk_view_push(ctx, &v, &len, sizeof(len));
+	if (gk_view_fill(ctx, &v, it, len) < len)
+		return (-GKA_EFAULT);
+	gk_out_wrote(ctx, r, &v, reader);
+	return (len);
+}
+
+static int64_t
+gk_out_stream(struct gk_ctx *ctx, struct gk_end *e, struct gk_ring *r,
+    struct gk_iter *it, uint32_t reader)
+{
+	struct gk_view v;
+	uint64_t total = it->total, done, n, got;
+
+	done = GK_MIN(ctx->progress, total);
+	gk_iter_skip(ctx, it, done);
+	if (gk_ring_view(ctx->gk, r, &v) ||
+	    (GK_RD(r->shut) && e->kind != GK_PIPE_W))
+		return (gk_out_broken(ctx, e, done));
+	n = GK_MIN(v.space, total - done);
+	/* pipe(7): up to PIPE_BUF bytes go at once or not at all */
+	if (e->kind == GK_PIPE_W && total <= GKA_PIPE_BUF && n < total)
+		n = 0;
+	if (n > 0) {
+		got = gk_view_fill(ctx, &v, it, n);
+		if (got > 0)
+			gk_out_wrote(ctx, r, &v, reader);
+		done += got;
+		if (got < n)
+			return (done > 0 ? (int64_t)done : -GKA_EFAULT);
+	}
+	if (done == total)
+		return ((int64_t)done);
+	return (gk_must_wait(ctx, e, done));
+}
+
+int64_t
+gk_output(struct gk_ctx *ctx, struct gk_end *e, struct gk_iter *it)
+{
+	struct gk_ring *r;
+	uint32_t reader;
+
+	switch (e->kind) {
+	case GK_SOCKET:
+	case GK_LISTENER:
+		if (GK_RD(e->o->u.sock.domain) == GKA_AF_UNIX)
+			return (-GKA_ENOTCONN);
+		return (gk_out_broken(ctx, e, 0));
+	case GK_EVENTFD:
+		return (gk_event_write(ctx, e->o, it, e->nonblock));
+	case GK_PIPE_R:
+		return (-GKA_EBADF);
+	case GK_CONN:
+	case GK_PAIR:
+		break;
+	case GK_PIPE_W:
+		if (it->total == 0)
+			return (0);
+		break;
+	default:
+		return (-GKA_EINVAL);
+	}
+	r = gk_ring_out(ctx->gk, e->idx, e->kind, &reader);
+	if (r == NULL)
+		return (gk_out_broken(ctx, e, GK_MIN(ctx->progress,
+		    it->total)));
+	if (gk_is_framed(e->o))
+		return (gk_out_message(ctx, e, r, it, reader));
+	return (gk_out_stream(ctx, e, r, it, reader));
+}
+
+/* ---- read and write ----------------------------------------------------- */
+
+int64_t
+gk_end_get(struct gk_ctx *ctx, struct gk_end *e, uint64_t fd, uint32_t flags)
+{
+
+	e->o = gk_fd_get(ctx->gk, fd, &e->idx);
+	if (e->o == NULL)
+		return (-GKA_EBADF);
+	e->kind = GK_RD(e->o->kind);
+	if (e->kind == GK_HOST)
+		return (GK_NOTMINE);
+	e->flags = flags;
+	e->oflags = 0;
+	e->nonblock = (GK_RD(e->o->flags) & GKA_O_NONBLOCK) ||
+	    (flags & GKA_MSG_DONTWAIT);
+	return (0);
+}
+
+int64_t
+gk_read(struct gk_ctx *ctx, const uint64_t a[6])
+{
+	struct gk_end e;
+	struct gk_iter it;
+	int64_t r;
+
+	r = gk_end_get(ctx, &e, (uint32_t)a[0], 0);
+	if (r != 0)
+		return (r);
+	if ((int64_t)a[2] < 0)
+		return (-GKA_EINVAL);
+	if (a[2] == 0 && (gk_is_socket(e.kind) || e.kind == GK_PIPE_R))
+		return (0);
+	gk_iter_buf(&it, a[1], a[2]);
+	return (gk_input(ctx, &e, &it));
+}
+
+int64_t
+gk_write(struct gk_ctx *ctx, const uint64_t a[6])
+{
+	struct gk_end e;
+	struct gk_iter it;
+	int64_t r;
+
+	r = gk_end_get(ctx, &e, (uint32_t)a[0], 0);
+	if (r != 0)
+		return (r);
+	if ((int64_t)a[2] < 0)
+		return (-GKA_EINVAL);
+	gk_iter_buf(&it, a[1], a[2]);
+	return (gk_output(ctx, &e, &it));
+}
+
+static int64_t
+gk_vec(struct gk_ctx *ctx, const uint64_t a[6], int out, uint32_t flags)
+{
+	struct gk_end e;
+	struct gk_iter it;
+	int64_t r;
+
+	r = gk_end_get(ctx, &e, (uint32_t)a[0], flags);
+	if (r != 0)
+		return (r);
+	if (e.kind == (out ? GK_PIPE_R : GK_PIPE_W))
+		return (-GKA_EBADF);
+	if (a[2] > GKA_IOV_MAX)
+		return (-GKA_EINVAL);
+	r = gk_iter_vec(ctx, &it, a[1], a[2]);
+	if (r != 0)
+		return (r);
+	if (out)
+		return (gk_output(ctx, &e, &it));
+	if (it.total == 0)
+		return (0);
+	return (gk_input(ctx, &e, &it));
+}
+
+int64_t
+gk_readv(struct gk_ctx *ctx, const uint64_t a[6])
+{
+
+	return (gk_vec(ctx, a, 0, 0));
+}
+
+int64_t
+gk_writev(struct gk_ctx *ctx, const uint64_t a[6])
+{
+
+	return (gk_vec(ctx, a, 1, 0));
+}
+
+/* pread, pwrite, their vector forms, lseek: none of ours has a position. */
+int64_t
+gk_pread(struct gk_ctx *ctx, const uint64_t a[6])
+{
+	struct gk_end e;
+	int64_t r;
+
+	r = gk_end_get(ctx, &e, (uint32_t)a[0], 0);
+	return (r != 0 ? r : -GKA_ESPIPE);
+}
+
+static int64_t
+gk_vec2(struct gk_ctx *ctx, const uint64_t a[6], int out)
+{
+
+	if (a[3] != UINT64_MAX)
+		return (gk_pread(ctx, a));
+	if (a[5] & ~(uint64_t)GKA_RWF_ALL)
+		return (gk_fd_get(ctx->gk, (uint32_t)a[0], NULL) == NULL ?
+		    -GKA_EBADF : -GKA_EOPNOTSUPP);
+	return (gk_vec(ctx, a, out,
+	    (a[5] & GKA_RWF_NOWAIT) ? GKA_MSG_DONTWAIT : 0));
+}
+
+int64_t
+gk_preadv2(struct gk_ctx *ctx, const uint64_t a[6])
+{
+
+	return (gk_vec2(ctx, a, 0));
+}
+
+int64_t
+gk_pwritev2(struct gk_ctx *ctx, const uint64_t a[6])
+{
+
+	return (gk_vec2(ctx, a, 1));
+}
+
+/* ---- from the VMM ------------------------------------------------------- */
+
+int64_t
+gk_ofd_write(struct gk_ctx *ctx, uint32_t ofd, const void *src, size_t len)
+{
+	struct gk *gk = ctx->gk;
+	struct gk_view v;
+	struct gk_ring *r;
+	uint32_t reader;
+	unsigned kind;
+
+	if (ofd >= GK_NOFD)
+		return (-GKA_EINVAL);
+	kind = GK_RD(gk->ofd[ofd].kind);
+	if ((kind != GK_CONN && kind != GK_PAIR && kind != GK_PIPE_W) ||
+	    gk_is_framed(&gk->ofd[ofd]))
+		return (-GKA_EINVAL);
+	r = gk_ring_out(gk, ofd, kind, &reader);
+	if (r == NULL || gk_ring_view(gk, r, &v) ||
+	    (GK_RD(r->shut) && kind != GK_PIPE_W))
+		return (-GKA_EPIPE);
+	len = GK_MIN(len, v.space);
+	if (len == 0)
+		return (-GKA_EAGAIN);
+	(void)gk_view_push(ctx, &v, src, len);
+	gk_out_wrote(ctx, r, &v, reader);
+	return ((int64_t)len);
+}

@@ -1,0 +1,159 @@
+/*-
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * recv(2), send(2) and their message forms; the bytes go through gk_io.c.
+ *
+ * Nothing but bytes travels: control messages are looked at only to refuse
+ * descriptors, and are never returned.
+ */
+
+#include "gk_priv.h"
+
+/* A socket for recv and send. */
+static int64_t
+gk_end_sock(struct gk_ctx *ctx, struct gk_end *e, uint64_t fd, uint32_t flags)
+{
+	int64_t r;
+
+	r = gk_end_get(ctx, e, fd, flags);
+	if (r == 0 && !gk_is_socket(e->kind))
+		return (-GKA_ENOTSOCK);
+	return (r);
+}
+
+static int64_t
+gk_recv(struct gk_ctx *ctx, struct gk_end *e, struct gk_iter *it)
+{
+
+	if (e->flags & GKA_MSG_ERRQUEUE)
+		return (-GKA_EAGAIN);
+	if (e->flags & GKA_MSG_OOB)
+		return (-GKA_EINVAL);
+	return (gk_input(ctx, e, it));
+}
+
+static int64_t
+gk_send(struct gk_ctx *ctx, struct gk_end *e, struct gk_iter *it, int named)
+{
+
+	if (e->flags & GKA_MSG_OOB)
+		return (-GKA_EOPNOTSUPP);
+	if (named && e->kind == GK_PAIR)	/* TCP ignores the name */
+		return (gk_is_framed(e->o) &&
+		    GK_RD(e->o->u.conn.type) == GKA_SOCK_DGRAM ?
+		    -GKA_ECONNREFUSED : -GKA_EISCONN);
+	return (gk_output(ctx, e, it));
+}
+
+int64_t
+gk_recvfrom(struct gk_ctx *ctx, const uint64_t a[6])
+{
+	const uint32_t none = 0;
+	struct gk_end e;
+	struct gk_iter it;
+	int64_t r;
+
+	r = gk_end_sock(ctx, &e, (uint32_t)a[0], (uint32_t)a[3]);
+	if (r != 0)
+		return (r);
+	gk_iter_buf(&it, a[1], a[2]);
+	r = gk_recv(ctx, &e, &it);
+	/* A connected stream gives no name: its length is 0. */
+	if (r >= 0 && a[4] != 0 &&
+	    gk_copyout(ctx, a[5], &none, sizeof(none)))
+		return (-GKA_EFAULT);
+	return (r);
+}
+
+int64_t
+gk_sendto(struct gk_ctx *ctx, const uint64_t a[6])
+{
+	struct gk_end e;
+	struct gk_iter it;
+	int64_t r;
+
+	r = gk_end_sock(ctx, &e, (uint32_t)a[0], (uint32_t)a[3]);
+	if (r != 0)
+		return (r);
+	gk_iter_buf(&it, a[1], a[2]);
+	return (gk_send(ctx, &e, &it, a[4] != 0 && (uint32_t)a[5] != 0));
+}
+
+static int64_t
+gk_msg_get(struct gk_ctx *ctx, const uint64_t a[6], struct gk_end *e,
+    struct gka_msghdr *m, struct gk_iter *it)
+{
+	int64_t r;
+
+	r = gk_end_sock(ctx, e, (uint32_t)a[0], (uint32_t)a[2]);
+	if (r != 0)
+		return (r);
+	if (gk_copyin(ctx, m, a[1], sizeof(*m)))
+		return (-GKA_EFAULT);
+	if (m->name != 0 && (int32_t)m->namelen < 0)
+		return (-GKA_EINVAL);
+	if (m->iovlen > GKA_IOV_MAX)
+		return (-GKA_EMSGSIZE);
+	return (gk_iter_vec(ctx, it, m->iov, m->iovlen));
+}
+
+int64_t
+gk_recvmsg(struct gk_ctx *ctx, const uint64_t a[6])
+{
+	struct gka_msghdr m;
+	struct gk_end e;
+	struct gk_iter it;
+	int64_t r;
+
+	r = gk_msg_get(ctx, a, &e, &m, &it);
+	if (r != 0)
+		return (r);
+	r = gk_recv(ctx, &e, &it);
+	if (r < 0)
+		return (r);
+	if (m.name != 0)
+		m.namelen = 0;
+	m.controllen = 0;
+	m.flags = e.oflags | (e.flags & GKA_MSG_CMSG_CLOEXEC);
+	if (gk_copyout(ctx, a[1], &m, sizeof(m)))
+		return (-GKA_EFAULT);
+	return (r);
+}
+
+/* Descriptors cannot travel: there is no other process to get them. */
+static int64_t
+gk_msg_control(struct gk_ctx *ctx, const struct gka_msghdr *m)
+{
+	struct gka_cmsghdr c;
+	uint64_t off = 0;
+	unsigned n;
+
+	for (n = 0; n < 16; n++) {
+		if (m->control == 0 || m->controllen < off + sizeof(c))
+			return (0);
+		if (gk_copyin(ctx, &c, m->control + off, sizeof(c)))
+			return (-GKA_EFAULT);
+		if (c.len < sizeof(c) || c.len > m->controllen - off)
+			return (-GKA_EINVAL);
+		if (c.level == GKA_SOL_SOCKET && c.type == GKA_SCM_RIGHTS)
+			return (-GKA_EOPNOTSUPP);
+		off += (c.len + 7) & ~7ULL;
+	}
+	return (0);
+}
+
+int64_t
+gk_sendmsg(struct gk_ctx *ctx, const uint64_t a[6])
+{
+	struct gka_msghdr m;
+	struct gk_end e;
+	struct gk_iter it;
+	int64_t r;
+
+	r = gk_msg_get(ctx, a, &e, &m, &it);
+	if (r == 0 && e.kind == GK_PAIR)
+		r = gk_msg_control(ctx, &m);
+	if (r != 0)
+		return (r);
+	return (gk_send(ctx, &e, &it, m.name != 0 && m.namelen != 0));
+}

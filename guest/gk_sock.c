@@ -1,0 +1,355 @@
+/*-
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * The socket calls: listening, accepting, pairs.  Names are in gk_name.c, data
+ * in gk_io.c and gk_msg.c, options in gk_opt.c, the client's side in gk_conn.c.
+ *
+ * Nothing here reaches a network: connect(2) and datagram sockets are left to
+ * the VMM.
+ */
+
+#include "gk_priv.h"
+
+/* ---- socket, socketpair ------------------------------------------------- */
+
+int64_t
+gk_socket(struct gk_ctx *ctx, const uint64_t a[6])
+{
+	uint32_t domain = (uint32_t)a[0], type = (uint32_t)a[1];
+	uint32_t proto = (uint32_t)a[2], flags;
+	struct gk_ofd *s;
+	int o;
+
+	flags = type & ~(uint32_t)GKA_SOCK_TYPE_MASK;
+	type &= GKA_SOCK_TYPE_MASK;
+	if (flags & ~(uint32_t)(GKA_SOCK_NONBLOCK | GKA_SOCK_CLOEXEC))
+		return (-GKA_EINVAL);
+	if (type != GKA_SOCK_STREAM || (domain != GKA_AF_INET &&
+	    domain != GKA_AF_INET6 && domain != GKA_AF_UNIX))
+		return (GK_NOTMINE);
+	if (proto != 0 && proto !=
+	    (domain == GKA_AF_UNIX ? GKA_AF_UNIX : GKA_IPPROTO_TCP))
+		return (-GKA_EPROTONOSUPPORT);
+	o = gk_ofd_new(ctx->gk, GK_SOCKET,
+	    GKA_O_RDWR | (flags & GKA_O_NONBLOCK));
+	if (o < 0)
+		return (o);
+	s = &ctx->gk->ofd[o];
+	s->u.sock.domain = (uint16_t)domain;
+	s->u.sock.type = (uint16_t)type;
+	s->u.sock.proto = domain == GKA_AF_UNIX ? 0 : GKA_IPPROTO_TCP;
+	return (gk_open_fd(ctx, (uint32_t)o, flags));
+}
+
+static int
+gk_pair_end(struct gk_ctx *ctx, uint32_t type, uint32_t flags)
+{
+	struct gk_ofd *s;
+	int o;
+
+	o = gk_ofd_new(ctx->gk, GK_PAIR,
+	    GKA_O_RDWR | (flags & GKA_O_NONBLOCK));
+	if (o < 0)
+		return (o);
+	s = &ctx->gk->ofd[o];
+	s->u.conn.domain = GKA_AF_UNIX;
+	s->u.conn.type = (uint16_t)type;
+	if (gk_ring_new(ctx->gk, &s->u.conn.rx, GK_BUFSZ)) {
+		gk_ofd_put(ctx, (uint32_t)o);
+		return (-GKA_ENOBUFS);
+	}
+	return (o);
+}
+
+static int
+gk_pair_make(struct gk_ctx *ctx, uint32_t type, uint32_t flags, int fd[2])
+{
+	struct gk *gk = ctx->gk;
+	int x, y;
+
+	x = gk_pair_end(ctx, type, flags);
+	if (x < 0)
+		return (x);
+	y = gk_pair_end(ctx, type, flags);
+	if (y < 0) {
+		gk_ofd_put(ctx, (uint32_t)x);
+		return (y);
+	}
+	gk->ofd[x].u.conn.peer1 = (uint16_t)(y + 1);
+	gk->ofd[y].u.conn.peer1 = (uint16_t)(x + 1);
+	fd[0] = gk_open_fd(ctx, (uint32_t)x, flags);
+	if (fd[0] < 0) {
+		gk_ofd_put(ctx, (uint32_t)y);
+		return (fd[0]);
+	}
+	fd[1] = gk_open_fd(ctx, (uint32_t)y, flags);
+	if (fd[1] < 0)
+		(void)gk_fd_close(ctx, (uint64_t)fd[0]);
+	return (GK_MIN(fd[1], 0));
+}
+
+int64_t
+gk_socketpair(struct gk_ctx *ctx, const uint64_t a[6])
+{
+	uint32_t type = (uint32_t)a[1] & GKA_SOCK_TYPE_MASK;
+	uint32_t flags = (uint32_t)a[1] & ~(uint32_t)GKA_SOCK_TYPE_MASK;
+	int fd[2], r;
+
+	if (flags & ~(uint32_t)(GKA_SOCK_NONBLOCK | GKA_SOCK_CLOEXEC))
+		return (-GKA_EINVAL);
+	if ((uint32_t)a[0] == GKA_AF_INET || (uint32_t)a[0] == GKA_AF_INET6)
+		return (-GKA_EOPNOTSUPP);
+	if ((uint32_t)a[0] != GKA_AF_UNIX)
+		return (-GKA_EAFNOSUPPORT);
+	if (type != GKA_SOCK_STREAM && type != GKA_SOCK_DGRAM &&
+	    type != GKA_SOCK_SEQPACKET)
+		return (-GKA_ESOCKTNOSUPPORT);
+	if ((uint32_t)a[2] != 0 && (uint32_t)a[2] != GKA_AF_UNIX)
+		return (-GKA_EPROTONOSUPPORT);
+	r = gk_pair_make(ctx, type, flags, fd);
+	if (r < 0)
+		return (r);
+	if (gk_copyout(ctx, a[3], fd, sizeof(fd))) {
+		(void)gk_fd_close(ctx, (uint64_t)fd[0]);
+		(void)gk_fd_close(ctx, (uint64_t)fd[1]);
+		return (-GKA_EFAULT);
+	}
+	return (0);
+}
+
+static void
+gk_pair_release(struct gk *gk, uint32_t ofd)
+{
+	struct gk_ofd *o = &gk->ofd[ofd], *p;
+	uint32_t peer, unread;
+
+	unread = gk_ring_used(gk, &o->u.conn.rx);
+	p = gk_peer(gk, ofd, GK_PAIR, &peer);
+	gk_ring_free(gk, &o->u.conn.rx);
+	if (p == NULL)
+		return;
+	GK_WR(p->u.conn.peer1, 0);
+	/* A datagram socket does not notice. */
+	if (GK_RD(p->u.conn.type) != GKA_SOCK_DGRAM) {
+		GK_WR(p->u.conn.rx.shut, 1);
+		if (unread > 0)
+			GK_WR(p->u.conn.err, GKA_ECONNRESET);
+	}
+	gk_event(gk, p, GKA_EPOLLIN | GKA_EPOLLOUT);
+}
+
+void
+gk_sock_release(struct gk_ctx *ctx, uint32_t ofd, unsigned kind)
+{
+	struct gk_ofd *o = &ctx->gk->ofd[ofd];
+
+	if (kind == GK_PAIR) {
+		gk_pair_release(ctx->gk, ofd);
+		return;
+	}
+	if (kind == GK_LISTENER)
+		gk_listener_flush(ctx, o);
+	gk_addr_put(ctx->gk, GK_RD(o->u.sock.addr1));
+}
+
+/* ---- listen, accept ----------------------------------------------------- */
+
+int64_t
+gk_listen(struct gk_ctx *ctx, const uint64_t a[6])
+{
+	struct gk *gk = ctx->gk;
+	struct gk_ofd *o;
+	uint8_t sa[110];
+	uint32_t idx, backlog = (uint32_t)a[1];
+	uint16_t domain;
+	unsigned kind;
+	size_t len;
+	int64_t r;
+
+	r = gk_sock_get(ctx, (uint32_t)a[0], &o, &idx, &kind);
+	if (r != 0)
+		return (r);
+	if (kind == GK_CONN || kind == GK_PAIR)
+		return (-GKA_EINVAL);
+	backlog = GK_MIN(backlog, (uint32_t)GKA_SOMAXCONN);
+	if (kind == GK_SOCKET) {
+		domain = GK_RD(o->u.sock.domain);
+		len = gk_addr_read(gk, GK_RD(o->u.sock.addr1), sa);
+		if (len == 0 && domain == GKA_AF_UNIX)
+			return (-GKA_EINVAL);
+		if (len == 0) {
+			len = gk_sa_get(gk, 0, domain, sa);
+			r = gk_bind_port(gk, idx, sa, len);
+		} else if (gk_sa_taken(gk, idx, sa, len)) {
+			r = -GKA_EADDRINUSE;
+		}
+		if (r != 0)
+			return (r);
+		GK_WR(o->u.sock.nqueue, 0);
+		GK_WR(o->kind, GK_LISTENER);
+		gk_event(gk, o, 0);
+	}
+	GK_WR(o->u.sock.backlog, backlog);
+	return (0);
+}
+
+/* The oldest waiting connection's ofd + 1, or 0; broken entries fall out. */
+static uint32_t
+gk_queue_pop(struct gk *gk, struct gk_ofd *l)
+{
+	struct gk_ofd *c;
+	uint32_t n, i, k, c1;
+
+	for (k = 0; k < GK_BACKLOG; k++) {
+		n = GK_RD(l->u.sock.nqueue);
+		if (n == 0 || n > GK_BACKLOG)
+			return (0);
+		c1 = GK_RD(l->u.sock.queue1[0]);
+		for (i = 1; i < n; i++)
+			GK_WR(l->u.sock.queue1[i - 1],
+			    GK_RD(l->u.sock.queue1[i]));
+		GK_WR(l->u.sock.nqueue, (uint16_t)(n - 1));
+		c = gk_ofd_kind(gk, c1 - 1, GK_CONN);
+		if (c != NULL && !GK_RD(c->u.conn.accepted))
+			return (c1);
+	}
+	return (0);
+}
+
+void
+gk_listener_flush(struct gk_ctx *ctx, struct gk_ofd *l)
+{
+	uint32_t c1, k;
+
+	for (k = 0; k < GK_BACKLOG; k++) {
+		c1 = gk_queue_pop(ctx->gk, l);
+		if (c1 == 0)
+			break;
+		gk_ofd_put(ctx, c1 - 1);
+	}
+	GK_WR(l->u.sock.nqueue, 0);
+}
+
+static int64_t
+gk_accept_flags(struct gk_ctx *ctx, const uint64_t a[6], uint32_t flags)
+{
+	struct gk *gk = ctx->gk;
+	struct gk_ofd *l, *c;
+	uint8_t sa[110];
+	uint32_t idx, c1;
+	unsigned kind;
+	size_t len;
+	int64_t r;
+	int fd;
+
+	if (flags & ~(uint32_t)(GKA_SOCK_NONBLOCK | GKA_SOCK_CLOEXEC))
+		return (-GKA_EINVAL);
+	r = gk_sock_get(ctx, (uint32_t)a[0], &l, &idx, &kind);
+	if (r != 0)
+		return (r);
+	if (kind == GK_PAIR && gk_is_framed(l) &&
+	    GK_RD(l->u.conn.type) == GKA_SOCK_DGRAM)
+		return (-GKA_EOPNOTSUPP);
+	if (kind != GK_LISTENER)
+		return (-GKA_EINVAL);
+	if (GK_RD(l->u.sock.nqueue) == 0)
+		return ((GK_RD(l->flags) & GKA_O_NONBLOCK) ?
+		    -GKA_EAGAIN : GK_BLOCK);
+	/* The descriptor first: with none free the connection stays queued. */
+	fd = gk_fd_new(gk, idx, 0, (flags & GKA_SOCK_CLOEXEC) != 0);
+	if (fd < 0)
+		return (fd);
+	c1 = gk_queue_pop(gk, l);
+	if (c1 == 0) {
+		GK_WR(gk->fd[fd].ofd1, 0);
+		return (-GKA_EAGAIN);
+	}
+	GK_WR(gk->fd[fd].ofd1, (uint16_t)c1);
+	c = &gk->ofd[c1 - 1];
+	GK_WR(c->flags, GKA_O_RDWR | (flags & GKA_SOCK_NONBLOCK));
+	GK_WR(c->u.conn.accepted, 1);
+	if (a[1] == 0)
+		return (fd);
+	len = gk_sa_get(gk, GK_RD(c->u.conn.paddr1),
+	    GK_RD(c->u.conn.domain), sa);
+	r = gk_sa_out(ctx, sa, len, a[1], a[2]);
+	if (r != 0)
+		(void)gk_fd_close(ctx, (uint64_t)fd);
+	return (r != 0 ? r : fd);
+}
+
+int64_t
+gk_accept(struct gk_ctx *ctx, const uint64_t a[6])
+{
+
+	return (gk_accept_flags(ctx, a, 0));
+}
+
+int64_t
+gk_accept4(struct gk_ctx *ctx, const uint64_t a[6])
+{
+
+	return (gk_accept_flags(ctx, a, (uint32_t)a[3]));
+}
+
+/* ---- connect, shutdown -------------------------------------------------- */
+
+int64_t
+gk_connect(struct gk_ctx *ctx, const uint64_t a[6])
+{
+	struct gk_ofd *o;
+	uint32_t idx;
+	unsigned kind;
+	int64_t r;
+
+	r = gk_sock_get(ctx, (uint32_t)a[0], &o, &idx, &kind);
+	if (r != 0)
+		return (r);
+	return (kind == GK_SOCKET ? GK_NOTMINE : -GKA_EISCONN);
+}
+
+int64_t
+gk_stream_shutdown(struct gk *gk, uint32_t ofd, unsigned kind, int how)
+{
+	struct gk_ofd *o = &gk->ofd[ofd];
+	struct gk_ring *out;
+	uint32_t peer;
+
+	if (kind == GK_CONN && GK_RD(o->u.conn.dropped))
+		return (-GKA_ENOTCONN);
+	if (how != GKA_SHUT_WR)
+		GK_WR(o->u.conn.rx.shut, GK_RD(o->u.conn.rx.shut) | 1);
+	out = gk_ring_out(gk, ofd, kind, &peer);
+	if (how != GKA_SHUT_RD && out != NULL)
+		GK_WR(out->shut, GK_RD(out->shut) | 1);
+	gk_event(gk, o, GKA_EPOLLIN | GKA_EPOLLOUT);
+	if (peer < GK_NOFD)
+		gk_event(gk, &gk->ofd[peer], GKA_EPOLLIN | GKA_EPOLLOUT);
+	return (0);
+}
+
+int64_t
+gk_shutdown(struct gk_ctx *ctx, const uint64_t a[6])
+{
+	struct gk_ofd *o;
+	uint32_t idx, how = (uint32_t)a[1];
+	unsigned kind;
+	int64_t r;
+
+	r = gk_sock_get(ctx, (uint32_t)a[0], &o, &idx, &kind);
+	if (r != 0)
+		return (r);
+	if (how > GKA_SHUT_RDWR)
+		return (-GKA_EINVAL);
+	if (kind == GK_SOCKET)
+		return (-GKA_ENOTCONN);
+	if (kind != GK_LISTENER)
+		return (gk_stream_shutdown(ctx->gk, idx, kind, (int)how));
+	if (how != GKA_SHUT_WR) {
+		/* It stops listening; whoever waits in accept gets EINVAL. */
+		gk_listener_flush(ctx, o);
+		GK_WR(o->kind, GK_SOCKET);
+		gk_event(ctx->gk, o, GKA_EPOLLIN | GKA_EPOLLOUT);
+	}
+	return (0);
+}

@@ -1,0 +1,78 @@
+/*-
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * Where things are, for the VMM, the blob and the vDSO alike.
+ */
+
+#ifndef TKVM_LAYOUT_H
+#define TKVM_LAYOUT_H
+
+/* ---- guest physical: the start of slot 0 ---------------------------------- */
+
+#define GPA_TSS		0x001000	/* three pages: the I/O bitmap */
+#define GPA_GDT		0x004000
+#define GPA_IDT		0x005000
+#define GPA_GATES	0x006000	/* exception entry code */
+#define GPA_IST		0x007000	/* exception stack, one page */
+#define GPA_VVAR	0x008000	/* struct gk_vvar */
+#define GPA_PML4	0x009000	/* page table root */
+#define GPA_KPDPT	0x00a000	/* the kernel's own tables */
+#define GPA_KPD		0x00b000
+#define GPA_KPT		0x00c000
+#define GPA_BLOB	0x010000	/* the blob's image, as linked */
+#define GPA_BLOB_END	0x040000
+#define GPA_GK		0x200000	/* struct gk, mapped nowhere today */
+#define GPA_FRAMES	0x2800000	/* frames for everything else */
+
+/* ---- guest virtual --------------------------------------------------------- */
+
+#define GVA_USER_MIN	0x10000UL		/* vm.mmap_min_addr */
+#define GVA_USER_END	0x7fffffc00000UL	/* programs live below */
+/* The kernel's 4 MiB at the top of the low half; its last page stays
+ * unmapped, so that RCX is canonical after any `syscall`. */
+#define GVA_KERN	0x7fffffc00000UL
+#define GVA_TSS		(GVA_KERN + GPA_TSS)
+#define GVA_GDT		(GVA_KERN + GPA_GDT)
+#define GVA_IDT		(GVA_KERN + GPA_IDT)
+#define GVA_GATES	(GVA_KERN + GPA_GATES)
+#define GVA_IST_TOP	(GVA_KERN + GPA_IST + 0x1000)
+#define GVA_VVAR	(GVA_KERN + GPA_VVAR)
+#define GVA_BLOB	(GVA_KERN + GPA_BLOB)
+
+#define GVA_MMAP_TOP	0x7fff80000000UL	/* mmap grows down from here */
+
+/* ---- selectors, as Linux has them ------------------------------------------ */
+
+#define SEL_KCS		0x10
+#define SEL_KSS		0x18
+#define SEL_UCS		0x33
+#define SEL_USS		0x2b
+#define SEL_TSS		0x40
+
+/* ---- leaving the guest ------------------------------------------------------ */
+
+#define PORT_SYSCALL	0x7e	/* KVM leaves RIP behind an out to this one */
+#define PORT_VECTOR	0x80	/* + exception vector */
+
+#ifndef __ASSEMBLER__
+#include <stdint.h>
+
+/*
+ * What the clock and the id calls need; one page, read-only for the program,
+ * rewritten by the VMM at every request.
+ */
+struct gk_vvar {
+	uint32_t	seq;		/* odd while the VMM writes */
+	uint32_t	usable;		/* 0: ask the VMM for the time */
+	uint64_t	tsc0;		/* reading at which the bases hold */
+	uint64_t	mult;		/* ns per cycle, 32.32 fixed point */
+	uint64_t	real_ns;	/* CLOCK_REALTIME at tsc0 */
+	uint64_t	mono_ns;	/* CLOCK_MONOTONIC at tsc0 */
+	uint32_t	pid, ppid, uid, gid;
+	uint64_t	generation;	/* differs in every fork and request */
+	uint32_t	tid;		/* of the running thread */
+	uint32_t	nthreads;
+};
+#endif
+
+#endif

@@ -1,0 +1,698 @@
+/*-
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * open(2) and its relatives, and what is done to an open regular file besides
+ * reading and writing.
+ */
+
+#include <sys/types.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "linux/sys_files.h"
+#include "obj.h"
+
+#define MAX_RACE	8		/* others create and remove the name */
+#define FIFO_RETRY_MS	20
+
+/* What of the guest's flags goes to the host's open */
+#define HOST_OFLAGS	(O_ACCMODE | O_SYNC | O_DSYNC)
+
+static unsigned
+open_wants(int oflags)
+{
+	unsigned want = 0;
+
+	if (oflags & O_PATH)
+		return (PERM_STAT);
+	switch (oflags & O_ACCMODE) {
+	case O_RDONLY:
+		want = PERM_R;
+		break;
+	case O_WRONLY:
+		want = PERM_W;
+		break;
+	default:
+		want = PERM_R | PERM_W;
+		break;
+	}
+	if (oflags & O_TRUNC)
+		want |= PERM_W;
+	return (want);
+}
+
+/* ---- making a file --------------------------------------------------------------- */
+
+/* The directory that the missing name w->path is in: O_PATH, or -errno */
+static int
+open_parent(struct machine *m, const struct where *w)
+{
+	const char *rel;
+	char *dir;
+	unsigned mnt;
+	int fd;
+
+	dir = strdup(w->path);
+	if (dir == NULL)
+		return (-ENOMEM);
+	dir[w->nameoff - 1] = '\0';
+	mnt = fs_mount(m->fs, dir, &rel);
+	if (mnt == MNT_SYNTH)
+		fd = -EACCES;
+	else if (*rel == '\0')
+		fd = fcntl(m->fs->mnt[mnt].fd, F_DUPFD_CLOEXEC, 3);
+	else
+		fd = host_open_beneath(m->fs->mnt[mnt].fd, rel,
+		    O_PATH | O_DIRECTORY | O_NOFOLLOW);
+	free(dir);
+	return (fd);
+}
+
+static int
+create(struct machine *m, const struct where *w, int oflags, unsigned mode)
+{
+	int dirfd, fd;
+
+	AN(w->nameoff);
+	dirfd = open_parent(m, w);
+	if (dirfd < 0)
+		return (dirfd);
+	/* No set-id bits: another user of the host might run it. */
+	mode &= 01777 & ~m->proc.umask;
+	fd = openat(dirfd, w->path + w->nameoff, (oflags & HOST_OFLAGS) |
+	    O_CREAT | O_EXCL | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC,
+	    mode);
+	if (fd < 0)
+		fd = -errno;
+	else
+		(void)fchmod(fd, mode);	/* our own umask does not count */
+	(void)close(dirfd);
+	return (fd);
+}
+
+/* ---- opening what is there --------------------------------------------------------- */
+
+static int
+open_kind(const struct where *w, int oflags, enum hfile_kind *kind)
+{
+
+	switch (w->st.st_mode & S_IFMT) {
+	case S_IFREG:
+		*kind = HF_REG;
+		return (0);
+	case S_IFDIR:
+		*kind = HF_DIR;
+		if ((oflags & O_ACCMODE) != O_RDONLY ||
+		    (oflags & (O_TRUNC | O_CREAT)))
+			return (-EISDIR);
+		return (0);
+	case S_IFIFO:
+		*kind = HF_STREAM;
+		return (0);
+	case S_IFLNK:
+		return (-ELOOP);
+	case S_IFSOCK:
+		return (-ENXIO);
+	default:
+		return (-EACCES);	/* devices of the host: never */
+	}
+}
+
+static struct hfile *
+open_wrap(const struct where *w, enum hfile_kind kind, int fd, int oflags,
+    int *err)
+{
+	struct hfile *hf;
+	int acc = oflags & O_ACCMODE;
+
+	hf = hfile_new(kind, fd);
+	if (hf == NULL) {
+		if (fd >= 0)
+			(void)close(fd);
+		*err = -ENOMEM;
+		return (NULL);
+	}
+	if (kind != HF_PATH) {
+		hf->can_read = acc != O_WRONLY;
+		hf->can_write = acc != O_RDONLY;
+	}
+	hf->st = w->st;
+	hf->path = strdup(w->path);
+	if (hf->path == NULL) {
+		hfile_unref(&hf);
+		*err = -ENOMEM;
+	}
+	return (hf);
+}
+
+/* /proc/self/fd/N of what has no name: the same file once more */
+static struct hfile *
+open_again(struct where *w, int oflags, int *err)
+{
+	struct hfile *hf = w->hf;
+	int acc = oflags & O_ACCMODE;
+
+	if (hf == NULL) {
+		*err = -ENXIO;		/* in memory; pipes too, for now */
+		return (NULL);
+	}
+	if ((acc != O_WRONLY && !hf->can_read) ||
+	    (acc != O_RDONLY && !hf->can_write)) {
+		*err = -EACCES;
+		return (NULL);
+	}
+	hfile_ref(hf);
+	return (hf);
+}
+
+static struct hfile *
+open_synth(struct machine *m, struct where *w, int oflags, int *err)
+{
+	struct hfile *hf;
+
+	if (w->syn.type == SYN_FD && !(oflags & (O_PATH | O_NOFOLLOW)))
+		return (open_again(w, oflags, err));
+	if ((oflags & O_DIRECTORY) && !S_ISDIR(w->st.st_mode)) {
+		*err = -ENOTDIR;
+		return (NULL);
+	}
+	if (oflags & O_PATH)
+		return (open_wrap(w, HF_PATH, -1, oflags, err));
+	if (S_ISLNK(w->st.st_mode)) {
+		*err = -ELOOP;
+		return (NULL);
+	}
+	hf = synth_open(m, w->path, &w->syn, oflags, err);
+	if (hf != NULL && hf->path == NULL) {
+		hf->path = strdup(w->path);
+		hf->st = w->st;
+	}
+	return (hf);
+}
+
+struct hfile *
+where_open(struct machine *m, struct where *w, int oflags, unsigned mode,
+    int *err)
+{
+	enum hfile_kind kind = HF_PATH;
+	int fd;
+
+	*err = 0;
+	if (w->mnt == MNT_SYNTH && !w->missing)
+		return (open_synth(m, w, oflags, err));
+	*err = where_perm(m, w, open_wants(oflags) |
+	    (w->missing ? PERM_W : 0));
+	if (*err == 0 && !w->missing && !(oflags & O_PATH))
+		*err = open_kind(w, oflags, &kind);
+	if (*err == 0 && (oflags & O_DIRECTORY) && !w->missing &&
+	    !S_ISDIR(w->st.st_mode))
+		*err = -ENOTDIR;
+	if (*err != 0)
+		return (NULL);
+	if (w->missing) {
+		kind = HF_REG;
+		fd = create(m, w, oflags, mode);
+	} else if (oflags & O_PATH)
+		fd = fcntl(w->fd, F_DUPFD_CLOEXEC, 3);
+	else
+		fd = where_reopen(w, (oflags & (HOST_OFLAGS | O_TRUNC)) |
+		    O_NONBLOCK);
+	if (fd < 0) {
+		*err = fd == -1 && (oflags & O_PATH) ? -EMFILE : fd;
+		return (NULL);
+	}
+	if (w->missing && fstat(fd, &w->st) != 0) {
+		(void)close(fd);
+		*err = -EIO;
+		return (NULL);
+	}
+	return (open_wrap(w, kind, fd, oflags, err));
+}
+
+/* ---- open ------------------------------------------------------------------------------ */
+
+static unsigned
+open_walk(int oflags)
+{
+	unsigned f = 0;
+
+	if (oflags & O_NOFOLLOW)
+		f |= W_NOFOLLOW;
+	if (oflags & O_CREAT) {
+		f |= W_CREATE;
+		if (oflags & O_EXCL)
+			f |= W_NOFOLLOW;
+	}
+	return (f);
+}
+
+static int
+open_check(const struct machine *m, const struct where *w, int oflags)
+{
+
+	if (!(oflags & O_CREAT))
+		return (0);
+	if (w->missing && w->slash)
+		return (-EISDIR);
+	if (!w->missing && (oflags & O_EXCL))
+		/* It must not tell what exists elsewhere. */
+		return (perm_ok(m->fs, w->mnt, w->path, PERM_STAT) ?
+		    -EEXIST : -EACCES);
+	return (0);
+}
+
+static int64_t
+open_once(struct machine *m, struct thread *t, uint64_t dirfd, uint64_t uaddr,
+    int oflags, unsigned mode)
+{
+	struct hfile *hf = NULL;
+	struct where w;
+	int r;
+
+	r = path_user(m, dirfd, uaddr, open_walk(oflags), &w);
+	if (r != 0)
+		return (r);
+	r = open_check(m, &w, oflags);
+	if (r == 0)
+		hf = where_open(m, &w, oflags, mode, &r);
+	if (hf == NULL && r == -ENXIO && S_ISFIFO(w.st.st_mode) &&
+	    w.fd >= 0 && !(oflags & O_NONBLOCK)) {
+		/* Nobody reads that fifo yet. */
+		where_fini(&w);
+		return (file_block_ms(m, t, FIFO_RETRY_MS));
+	}
+	where_fini(&w);
+	if (hf == NULL)
+		return (r);
+	return (hfile_install(m, hf, (unsigned)oflags));
+}
+
+static int64_t
+do_open(struct machine *m, struct thread *t, uint64_t dirfd, uint64_t uaddr,
+    int oflags, unsigned mode)
+{
+	unsigned n;
+	int64_t r;
+
+	if ((oflags & O_ACCMODE) == O_ACCMODE)
+		return (-EINVAL);
+	if (oflags & O_PATH)
+		oflags &= O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+	if ((oflags & O_TMPFILE) == O_TMPFILE)
+		return (-EOPNOTSUPP);	/* programs then make a named one */
+	if ((oflags & (O_CREAT | O_DIRECTORY)) == (O_CREAT | O_DIRECTORY))
+		return (-EINVAL);
+	for (n = 0; n < MAX_RACE; n++) {
+		r = open_once(m, t, dirfd, uaddr, oflags, mode);
+		/* EEXIST without O_EXCL: somebody was quicker to make it. */
+		if (r != -EEXIST || (oflags & O_EXCL) || !(oflags & O_CREAT))
+			break;
+	}
+	return (r);
+}
+
+int64_t
+sys_open(struct machine *m, struct thread *t, const uint64_t a[6])
+{
+
+	return (do_open(m, t, (uint64_t)AT_FDCWD, a[0], (int)a[1],
+	    (unsigned)a[2]));
+}
+
+int64_t
+sys_creat(struct machine *m, struct thread *t, const uint64_t a[6])
+{
+
+	return (do_open(m, t, (uint64_t)AT_FDCWD, a[0],
+	    O_CREAT | O_WRONLY | O_TRUNC, (unsigned)a[1]));
+}
+
+int64_t
+sys_openat(struct machine *m, struct thread *t, const uint64_t a[6])
+{
+
+	return (do_open(m, t, a[0], a[1], (int)a[2], (unsigned)a[3]));
+}
+
+int64_t
+sys_openat2(struct machine *m, struct thread *t, const uint64_t a[6])
+{
+	struct open_how how = { 0 };
+	const uint64_t known = O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY |
+	    O_TRUNC | O_APPEND | O_NONBLOCK | O_DSYNC | O_SYNC | O_ASYNC |
+	    O_DIRECT | 0100000 | O_DIRECTORY | O_NOFOLLOW | O_NOATIME |
+	    O_CLOEXEC | O_PATH | O_TMPFILE;
+	uint64_t tail = 0;
+	size_t n;
+
+	if (a[3] < sizeof how || a[3] > PAGE_SZ)
+		return (-EINVAL);
+	if (as_read(m->as, a[2], &how, sizeof how) != 0)
+		return (-EFAULT);
+	for (n = sizeof how; n < a[3]; n += 8) {
+		if (as_read(m->as, a[2] + n, &tail,
+		    a[3] - n < 8 ? a[3] - n : 8) != 0)
+			return (-EFAULT);
+		if (tail != 0)
+			return (-E2BIG);
+	}
+	if ((how.flags & ~known) || (how.mode & ~07777ULL) ||
+	    (how.mode != 0 && !(how.flags & (O_CREAT | (O_TMPFILE &
+	    ~O_DIRECTORY)))))
+		return (-EINVAL);
+	/* Ways to resolve that we do not have: programs then do without. */
+	if (how.resolve & ~(uint64_t)RESOLVE_NO_MAGICLINKS)
+		return (-ENOSYS);
+	return (do_open(m, t, a[0], a[1], (int)how.flags,
+	    (unsigned)how.mode));
+}
+
+/* ---- offsets ------------------------------------------------------------------------------- */
+
+static int64_t
+seek_host(struct hfile *hf, int64_t off, int whence)
+{
+	struct stat st;
+	off_t r;
+
+	if (whence == SEEK_END) {
+		if (hf->fd < 0)
+			st.st_size = (off_t)hf->textlen;
+		else if (fstat(hf->fd, &st) != 0)
+			return (-errno);
+		if (__builtin_add_overflow(st.st_size, off, &off))
+			return (-EOVERFLOW);
+		return (off);
+	}
+	if (hf->kind != HF_REG)
+		return (-EINVAL);
+	r = lseek(hf->fd, off, whence);		/* SEEK_DATA, SEEK_HOLE */
+	return (r < 0 ? -errno : r);
+}
+
+int64_t
+sys_lseek(struct machine *m, struct thread *t, const uint64_t a[6])
+{
+	struct gk_ofd *ofd;
+	struct hfile *hf;
+	int64_t off = (int64_t)a[1];
+	int kind;
+
+	(void)t;
+	hf = hfile_of(m, a[0], &ofd, NULL, &kind);
+	if (hf == NULL)
+		return (hfile_badkind(kind, -ESPIPE));
+	switch (hf->kind) {
+	case HF_REG:
+	case HF_DIR:
+	case HF_TEXT:
+		break;
+	case HF_NULL:
+	case HF_ZERO:
+	case HF_FULL:
+	case HF_RANDOM:
+		return (0);
+	case HF_PATH:
+		return (-EBADF);
+	default:
+		return (-ESPIPE);
+	}
+	switch (a[2]) {
+	case SEEK_SET:
+		break;
+	case SEEK_CUR:
+		if (ofd->pos > INT64_MAX ||
+		    __builtin_add_overflow((int64_t)ofd->pos, off, &off))
+			return (-EOVERFLOW);
+		break;
+	case SEEK_END:
+	case SEEK_DATA:
+	case SEEK_HOLE:
+		off = seek_host(hf, off, (int)a[2]);
+		break;
+	default:
+		return (-EINVAL);
+	}
+	if (off < 0)
+		return (a[2] <= SEEK_END && off != -EOVERFLOW ? -EINVAL : off);
+	ofd->pos = (uint64_t)off;
+	return (off);
+}
+
+/* ---- size, space, copies ---------------------------------------------------------------------- */
+
+/* A regular file, opened for writing if `write` */
+static struct hfile *
+reg_get(struct machine *m, uint64_t fd, int write, int64_t other, int64_t *err)
+{
+	struct hfile *hf;
+	int kind;
+
+	hf = hfile_get(m, fd, &kind);
+	*err = 0;
+	if (hf == NULL)
+		*err = hfile_badkind(kind, (int)other);
+	else if (hf->kind == HF_PATH)
+		*err = -EBADF;
+	else if (hf->kind != HF_REG)
+		*err = other;
+	else if (write ? !hf->can_write : !hf->can_read)
+		*err = other == -EINVAL ? -EINVAL : -EBADF;
+	return (*err == 0 ? hf : NULL);
+}
+
+int64_t
+sys_ftruncate(struct machine *m, struct thread *t, const uint64_t a[6])
+{
+	struct hfile *hf;
+	int64_t r;
+
+	(void)t;
+	if ((int64_t)a[1] < 0)
+		return (-EINVAL);
+	hf = reg_get(m, a[0], 1, -EINVAL, &r);
+	if (hf == NULL)
+		return (r);
+	if (a[1] > file_size_max(m))
+		return (-EFBIG);
+	return (ftruncate(hf->fd, (off_t)a[1]) != 0 ? -errno : 0);
+}
+
+int64_t
+sys_truncate(struct machine *m, struct thread *t, const uint64_t a[6])
+{
+	struct where w;
+	int64_t r;
+	int fd;
+
+	(void)t;
+	if ((int64_t)a[1] < 0)
+		return (-EINVAL);
+	if (a[1] > file_size_max(m))
+		return (-EFBIG);
+	r = path_user(m, (uint64_t)AT_FDCWD, a[0], 0, &w);
+	if (r != 0)
+		return (r);
+	r = where_perm(m, &w, PERM_W);
+	if (r == 0 && !S_ISREG(w.st.st_mode))
+		r = S_ISDIR(w.st.st_mode) ? -EISDIR : -EINVAL;
+	if (r == 0) {
+		fd = where_reopen(&w, O_WRONLY | O_NONBLOCK);
+		r = fd;
+		if (fd >= 0) {
+			r = ftruncate(fd, (off_t)a[1]) != 0 ? -errno : 0;
+			(void)close(fd);
+		}
+	}
+	where_fini(&w);
+	return (r);
+}
+
+static int64_t
+do_sync(struct machine *m, uint64_t fd, int (*f)(int))
+{
+	struct hfile *hf;
+	int kind;
+
+	hf = hfile_get(m, fd, &kind);
+	if (hf == NULL)
+		return (hfile_badkind(kind, -EINVAL));
+	switch (hf->kind) {
+	case HF_REG:
+	case HF_DIR:
+		if (hf->fd < 0)
+			return (-EINVAL);
+		return (f(hf->fd) != 0 ? -errno : 0);
+	case HF_PATH:
+		return (-EBADF);
+	default:
+		return (-EINVAL);
+	}
+}
+
+int64_t
+sys_fsync(struct machine *m, struct thread *t, const uint64_t a[6])
+{
+
+	(void)t;
+	return (do_sync(m, a[0], fsync));
+}
+
+int64_t
+sys_fdatasync(struct machine *m, struct thread *t, const uint64_t a[6])
+{
+
+	(void)t;
+	return (do_sync(m, a[0], fdatasync));
+}
+
+/* The whole host's file systems are not a guest's to flush. */
+int64_t
+sys_sync(struct machine *m, struct thread *t, const uint64_t a[6])
+{
+
+	(void)m;
+	(void)t;
+	(void)a;
+	return (0);
+}
+
+int64_t
+sys_syncfs(struct machine *m, struct thread *t, const uint64_t a[6])
+{
+	int kind;
+
+	(void)t;
+	(void)hfile_get(m, a[0], &kind);
+	return (kind < 0 ? -EBADF : 0);
+}
+
+int64_t
+sys_sync_file_range(struct machine *m, struct thread *t, const uint64_t a[6])
+{
+	struct hfile *hf;
+	int64_t r;
+
+	(void)t;
+	hf = reg_get(m, a[0], 0, -ESPIPE, &r);
+	if (hf == NULL)
+		return (r);
+	if (sync_file_range(hf->fd, (off_t)a[1], (off_t)a[2],
+	    (unsigned)a[3]) != 0)
+		return (-errno);
+	return (0);
+}
+
+/* Advice that costs the host something is not taken. */
+int64_t
+sys_fadvise64(struct machine *m, struct thread *t, const uint64_t a[6])
+{
+	int kind;
+
+	(void)t;
+	(void)hfile_get(m, a[0], &kind);
+	if (kind != GK_HOST)
+		return (hfile_badkind(kind, -ESPIPE));
+	return ((int64_t)a[2] < 0 || a[3] > POSIX_FADV_NOREUSE ? -EINVAL : 0);
+}
+
+int64_t
+sys_readahead(struct machine *m, struct thread *t, const uint64_t a[6])
+{
+	int64_t r;
+
+	(void)t;
+	(void)reg_get(m, a[0], 0, -EINVAL, &r);
+	return (r);
+}
+
+int64_t
+sys_fallocate(struct machine *m, struct thread *t, const uint64_t a[6])
+{
+	struct hfile *hf;
+	int64_t r, end;
+
+	(void)t;
+	hf = reg_get(m, a[0], 1, -ESPIPE, &r);
+	if (hf == NULL)
+		return (r);
+	if ((int64_t)a[2] < 0 || (int64_t)a[3] <= 0)
+		return (-EINVAL);
+	if (__builtin_add_overflow((int64_t)a[2], (int64_t)a[3], &end) ||
+	    (uint64_t)end > file_size_max(m))
+		return (-EFBIG);
+	if (fallocate(hf->fd, (int)a[1], (off_t)a[2], (off_t)a[3]) != 0)
+		return (-errno);
+	return (0);
+}
+
+/* One of copy_file_range's offsets: the guest's value or the file's own */
+static int
+cfr_pos(struct machine *m, uint64_t uaddr, const struct gk_ofd *ofd,
+    uint64_t *pos)
+{
+
+	*pos = ofd->pos;
+	if (uaddr != 0 && as_read(m->as, uaddr, pos, 8) != 0)
+		return (-EFAULT);
+	return (*pos > INT64_MAX ? -EINVAL : 0);
+}
+
+static int
+cfr_done(struct machine *m, uint64_t uaddr, struct gk_ofd *ofd, uint64_t pos)
+{
+
+	if (uaddr == 0)
+		ofd->pos = pos;
+	else
+		return (as_write(m->as, uaddr, &pos, 8));
+	return (0);
+}
+
+int64_t
+sys_copy_file_range(struct machine *m, struct thread *t, const uint64_t a[6])
+{
+	struct gk_ofd *oin, *oout;
+	struct hfile *in, *out;
+	uint64_t pin, pout, len = a[4] < (64UL << 20) ? a[4] : 64UL << 20;
+	off_t lin, lout;
+	ssize_t n;
+	int64_t r;
+	int kind;
+
+	(void)t;
+	if (a[5] != 0)
+		return (-EINVAL);
+	in = reg_get(m, a[0], 0, -EINVAL, &r);
+	if (in == NULL)
+		return (r);
+	out = reg_get(m, a[2], 1, -EINVAL, &r);
+	if (out == NULL)
+		return (r);
+	(void)hfile_of(m, a[0], &oin, NULL, &kind);
+	(void)hfile_of(m, a[2], &oout, NULL, &kind);
+	if (oout->flags & O_APPEND)
+		return (-EBADF);
+	r = cfr_pos(m, a[1], oin, &pin);
+	if (r == 0)
+		r = cfr_pos(m, a[3], oout, &pout);
+	if (r != 0)
+		return (r);
+	if (pout >= file_size_max(m))
+		return (-EFBIG);
+	if (len > file_size_max(m) - pout)
+		len = file_size_max(m) - pout;
+	lin = (off_t)pin;
+	lout = (off_t)pout;
+	n = copy_file_range(in->fd, &lin, out->fd, &lout, len, 0);
+	if (n < 0)
+		return (-errno);
+	if (cfr_done(m, a[1], oin, (uint64_t)lin) != 0 ||
+	    cfr_done(m, a[3], oout, (uint64_t)lout) != 0)
+		return (-EFAULT);
+	return (n);
+}

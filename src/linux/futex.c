@@ -1,0 +1,388 @@
+/*-
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * futex(2).  A waiter is a thread with t->futex set; queues are kept by the
+ * order of t->futex_seq.  There is one vCPU and it does not run now: reading
+ * and changing a word of the guest needs no atomics.
+ *
+ * Priority inheritance is not here: its calls answer ENOSYS.
+ */
+
+#include <errno.h>
+#include <linux/futex.h>
+
+#include "layout.h"
+#include "linux/sys_proc.h"
+#include "obj.h"
+
+#define ROBUST_LIMIT	2048		/* ROBUST_LIST_LIMIT of the kernel */
+
+/* ---- queues ---------------------------------------------------------- */
+
+/* The longest waiting thread on addr whose bits match, or NULL */
+static struct thread *
+first_waiter(struct machine *m, uint64_t addr, uint32_t bits)
+{
+	struct thread *t, *first = NULL;
+	unsigned u;
+
+	for (u = 0; u < m->proc.hi_thread; u++) {
+		t = &m->thread[u];
+		if (t->state == T_FREE || t->futex != addr ||
+		    (t->futex_bits & bits) == 0)
+			continue;
+		if (first == NULL || t->futex_seq < first->futex_seq)
+			first = t;
+	}
+	return (first);
+}
+
+static void
+enqueue(struct machine *m, struct thread *t, uint64_t addr)
+{
+
+	t->futex = addr;
+	t->futex_seq = ++m->proc.futex_seq;
+}
+
+int
+futex_wake(struct machine *m, uint64_t addr, int n, uint32_t bits)
+{
+	struct thread *t;
+	int woken;
+
+	CHECK_OBJ_NOTNULL(m, MACHINE_MAGIC);
+	if (addr == 0)
+		return (0);
+	for (woken = 0; woken < n; woken++) {
+		t = first_waiter(m, addr, bits);
+		if (t == NULL)
+			break;
+		t->futex = 0;
+		t->woken = 1;
+	}
+	return (woken);
+}
+
+/* Up to nwake are woken, up to nmove more wait on `to` from now on. */
+static int
+requeue(struct machine *m, uint64_t from, uint64_t to, int nwake, int nmove)
+{
+	struct thread *t;
+	int n, moved;
+
+	n = futex_wake(m, from, nwake, FUTEX_BITSET_MATCH_ANY);
+	for (moved = 0; moved < nmove && moved < MAX_THREADS; moved++) {
+		t = first_waiter(m, from, FUTEX_BITSET_MATCH_ANY);
+		/* Onto itself: once around */
+		if (t == NULL || from == to)
+			break;
+		enqueue(m, t, to);
+	}
+	return (n + moved);
+}
+
+static int
+bad_address(uint64_t addr)
+{
+
+	if (addr % sizeof(uint32_t) != 0)
+		return (-EINVAL);
+	if (addr >= GVA_USER_END)
+		return (-EFAULT);
+	return (0);
+}
+
+/* ---- waiting --------------------------------------------------------- */
+
+/* The time-out argument: relative for FUTEX_WAIT, else absolute */
+static int64_t
+wait_deadline(struct machine *m, struct thread *t, uint64_t uts, int relative,
+    int realtime)
+{
+	uint64_t ns;
+	int64_t error;
+
+	t->deadline = UINT64_MAX;
+	if (uts == 0)
+		return (0);
+	error = get_timespec(m, uts, &ns);
+	if (error)
+		return (error);
+	if (relative)
+		t->deadline = time_after(machine_mono(m), ns);
+	else if (realtime)
+		t->deadline = time_real_to_mono(m, ns);
+	else
+		t->deadline = ns;
+	return (0);
+}
+
+/* Blocked before: woken, timed out, or tried for another reason? */
+static int64_t
+wait_again(struct machine *m, struct thread *t)
+{
+
+	if (t->woken) {
+		t->woken = 0;
+		t->futex = 0;
+		return (0);
+	}
+	if (t->futex == 0)
+		return (-EINTR);	/* no wait of ours: cannot go on */
+	if (machine_mono(m) >= t->deadline) {
+		t->futex = 0;
+		return (-ETIMEDOUT);
+	}
+	return (SYS_BLOCK);
+}
+
+static int64_t
+futex_wait(struct machine *m, struct thread *t, const uint64_t a[6],
+    uint32_t bits, int relative, int realtime)
+{
+	uint32_t word;
+	int64_t error;
+
+	if (t->restart)
+		return (wait_again(m, t));
+	if (bits == 0)
+		return (-EINVAL);
+	error = wait_deadline(m, t, a[3], relative, realtime);
+	if (error)
+		return (error);
+	error = bad_address(a[0]);
+	if (error)
+		return (error);
+	if (as_read(m->as, a[0], &word, sizeof(word)))
+		return (-EFAULT);
+	if (word != (uint32_t)a[2])
+		return (-EAGAIN);
+	if (machine_mono(m) >= t->deadline)
+		return (-ETIMEDOUT);
+	t->woken = 0;
+	t->futex_bits = bits;
+	enqueue(m, t, a[0]);
+	return (SYS_BLOCK);
+}
+
+/* ---- FUTEX_WAKE_OP --------------------------------------------------- */
+
+static int64_t
+sext12(uint32_t v)
+{
+
+	v &= 0xfff;
+	return (v & 0x800 ? (int64_t)v - 0x1000 : (int64_t)v);
+}
+
+/* Do the operation on uaddr; the comparison's result, or -errno */
+static int
+wake_op_do(struct machine *m, uint64_t uaddr, uint32_t code)
+{
+	uint32_t op = code >> 28 & 7, cmp = code >> 24 & 15;
+	int32_t oparg = (int32_t)sext12(code >> 12);
+	int32_t cmparg = (int32_t)sext12(code);
+	int32_t old;
+	uint32_t new, arg;
+
+	arg = (uint32_t)oparg;
+	if (code >> 28 & FUTEX_OP_OPARG_SHIFT)
+		arg = 1U << (arg & 31);
+	if (as_read(m->as, uaddr, &old, sizeof(old)))
+		return (-EFAULT);
+	switch (op) {
+	case FUTEX_OP_SET:	new = arg; break;
+	case FUTEX_OP_ADD:	new = (uint32_t)old + arg; break;
+	case FUTEX_OP_OR:	new = (uint32_t)old | arg; break;
+	case FUTEX_OP_ANDN:	new = (uint32_t)old & ~arg; break;
+	case FUTEX_OP_XOR:	new = (uint32_t)old ^ arg; break;
+	default:		return (-ENOSYS);
+	}
+	if (cmp > FUTEX_OP_CMP_GE)
+		return (-ENOSYS);
+	if (as_write(m->as, uaddr, &new, sizeof(new)))
+		return (-EFAULT);
+	switch (cmp) {
+	case FUTEX_OP_CMP_EQ:	return (old == cmparg);
+	case FUTEX_OP_CMP_NE:	return (old != cmparg);
+	case FUTEX_OP_CMP_LT:	return (old < cmparg);
+	case FUTEX_OP_CMP_GE:	return (old >= cmparg);
+	case FUTEX_OP_CMP_LE:	return (old <= cmparg);
+	default:		return (old > cmparg);
+	}
+}
+
+/* Linux wakes one even if asked for none */
+static int
+at_least_one(uint64_t n)
+{
+
+	return ((int32_t)n > 0 ? (int32_t)n : 1);
+}
+
+static int64_t
+wake_op(struct machine *m, const uint64_t a[6])
+{
+	int64_t n;
+	int r;
+
+	r = wake_op_do(m, a[4], (uint32_t)a[5]);
+	if (r < 0)
+		return (r);
+	n = futex_wake(m, a[0], at_least_one(a[2]), FUTEX_BITSET_MATCH_ANY);
+	if (r)
+		n += futex_wake(m, a[4], at_least_one(a[3]),
+		    FUTEX_BITSET_MATCH_ANY);
+	return (n);
+}
+
+/* ---- the call -------------------------------------------------------- */
+
+static int64_t
+cmp_requeue(struct machine *m, const uint64_t a[6], int compare)
+{
+	uint32_t word;
+
+	if ((int32_t)a[2] < 0 || (int32_t)a[3] < 0)
+		return (-EINVAL);
+	if (compare) {
+		if (as_read(m->as, a[0], &word, sizeof(word)))
+			return (-EFAULT);
+		if (word != (uint32_t)a[5])
+			return (-EAGAIN);
+	}
+	return (requeue(m, a[0], a[4], (int32_t)a[2], (int32_t)a[3]));
+}
+
+static int64_t
+two_words(struct machine *m, const uint64_t a[6], int cmd)
+{
+	int error;
+
+	error = bad_address(a[0]);
+	if (error == 0)
+		error = bad_address(a[4]);
+	if (error)
+		return (error);
+	if (cmd == FUTEX_WAKE_OP)
+		return (wake_op(m, a));
+	return (cmp_requeue(m, a, cmd == FUTEX_CMP_REQUEUE));
+}
+
+int64_t
+sys_futex(struct machine *m, struct thread *t, const uint64_t a[6])
+{
+	int op = (int)a[1], cmd = op & FUTEX_CMD_MASK;
+	int realtime = (op & FUTEX_CLOCK_REALTIME) != 0;
+	uint32_t bits = FUTEX_BITSET_MATCH_ANY;
+	int error;
+
+	CHECK_OBJ_NOTNULL(m, MACHINE_MAGIC);
+	if (realtime && cmd != FUTEX_WAIT_BITSET)
+		return (-ENOSYS);
+	switch (cmd) {
+	case FUTEX_WAIT:
+		return (futex_wait(m, t, a, bits, 1, 0));
+	case FUTEX_WAIT_BITSET:
+		return (futex_wait(m, t, a, (uint32_t)a[5], 0, realtime));
+	case FUTEX_WAKE_BITSET:
+		bits = (uint32_t)a[5];
+		/* FALLTHROUGH */
+	case FUTEX_WAKE:
+		if (bits == 0)
+			return (-EINVAL);
+		error = bad_address(a[0]);
+		if (error)
+			return (error);
+		return (futex_wake(m, a[0], at_least_one(a[2]), bits));
+	case FUTEX_REQUEUE:
+	case FUTEX_CMP_REQUEUE:
+	case FUTEX_WAKE_OP:
+		return (two_words(m, a, cmd));
+	default:
+		return (-ENOSYS);
+	}
+}
+
+/* ---- the death of a thread ------------------------------------------- */
+
+static int
+owned_by(const struct machine *m, const struct thread *t, uint32_t word)
+{
+	uint32_t tid = word & FUTEX_TID_MASK;
+
+	return (tid == (uint32_t)t->tid || (tid == m->proc.image_pid &&
+	    (uint32_t)t->tid == m->proc.pid && tid != 0));
+}
+
+/* -1: the list is broken, go no further */
+static int
+robust_word(struct machine *m, struct thread *t, uint64_t addr, int pi,
+    int pending)
+{
+	uint32_t word, dead;
+
+	if (bad_address(addr) ||
+	    as_read(m->as, addr, &word, sizeof(word)))
+		return (-1);
+	/* Unlocked, but the waker died before it could wake */
+	if (pending && !pi && word == 0) {
+		(void)futex_wake(m, addr, 1, FUTEX_BITSET_MATCH_ANY);
+		return (0);
+	}
+	if (!owned_by(m, t, word))
+		return (0);
+	dead = (word & FUTEX_WAITERS) | FUTEX_OWNER_DIED;
+	if (as_write(m->as, addr, &dead, sizeof(dead)))
+		return (-1);
+	if (!pi && (word & FUTEX_WAITERS))
+		(void)futex_wake(m, addr, 1, FUTEX_BITSET_MATCH_ANY);
+	return (0);
+}
+
+/* The list lies in the guest's memory: any shape, cycles too, is possible. */
+static void
+robust_walk(struct machine *m, struct thread *t)
+{
+	struct robust {
+		uint64_t	next;
+		int64_t		offset;
+		uint64_t	pending;
+	} head;
+	uint64_t entry, next;
+	unsigned n;
+
+	if (as_read(m->as, t->robust, &head, sizeof(head)))
+		return;
+	entry = head.next;
+	for (n = 0; (entry & ~1UL) != t->robust && n < ROBUST_LIMIT; n++) {
+		/* Read first: the word may be the list's own memory. */
+		if (as_read(m->as, entry & ~1UL, &next, sizeof(next)))
+			return;
+		if ((entry & ~1UL) != (head.pending & ~1UL) &&
+		    robust_word(m, t, (entry & ~1UL) + (uint64_t)head.offset,
+		    (int)(entry & 1), 0))
+			return;
+		entry = next;
+	}
+	if ((head.pending & ~1UL) != 0)
+		(void)robust_word(m, t, (head.pending & ~1UL) +
+		    (uint64_t)head.offset, (int)(head.pending & 1), 1);
+}
+
+void
+futex_exit(struct machine *m, struct thread *t)
+{
+	static const int32_t zero;
+
+	CHECK_OBJ_NOTNULL(m, MACHINE_MAGIC);
+	t->futex = 0;
+	if (t->robust != 0)
+		robust_walk(m, t);
+	t->robust = 0;
+	if (t->clear_tid != 0 &&
+	    as_write(m->as, t->clear_tid, &zero, sizeof(zero)) == 0)
+		(void)futex_wake(m, t->clear_tid, 1, FUTEX_BITSET_MATCH_ANY);
+	t->clear_tid = 0;
+}

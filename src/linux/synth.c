@@ -1,0 +1,731 @@
+/*-
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * The /proc, /dev and /sys that a guest sees, and the few files of /etc that
+ * we make up where the host's are not allowed.  Nothing of the host shows.
+ *
+ * A text is made when the file is opened.
+ */
+
+#include <sys/types.h>
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/random.h>
+#include <sys/sysmacros.h>
+
+#include "conf/options.h"
+#include "linux/sys_files.h"
+#include "obj.h"
+
+enum synth_id {
+	ID_FIXED = 0,		/* the text stands in the table */
+	/* directories with contents of their own */
+	ID_PID, ID_FDS, ID_TASKS, ID_TASK,
+	/* links */
+	ID_SELF, ID_THREAD_SELF, ID_EXE, ID_CWD,
+	/* texts */
+	ID_MAPS, ID_STAT, ID_STATM, ID_STATUS, ID_CMDLINE, ID_ENVIRON,
+	ID_LIMITS, ID_COMM, ID_MOUNTS, ID_MOUNTINFO, ID_MEMINFO, ID_CPUINFO,
+	ID_CPUSTAT, ID_UPTIME, ID_LOADAVG, ID_BOOT_ID, ID_UUID, ID_PASSWD,
+	ID_GROUP,
+};
+
+struct entry {
+	const char	*path;
+	enum synth_type	type;
+	int		id;
+	const char	*text;		/* of a link, or ID_FIXED */
+	unsigned	mode, rdev;
+	enum hfile_kind	dev;
+};
+
+#define DIR_(p)		{ .path = (p), .type = SYN_DIR, .mode = 0555 }
+#define TEXT(p, s)	{ .path = (p), .type = SYN_TEXT, .text = (s),	\
+			    .mode = 0444 }
+#define GEN(p, i)	{ .path = (p), .type = SYN_TEXT, .id = (i),	\
+			    .mode = 0444 }
+#define LINK(p, s)	{ .path = (p), .type = SYN_LINK, .text = (s),	\
+			    .mode = 0777 }
+#define LINKGEN(p, i)	{ .path = (p), .type = SYN_LINK, .id = (i),	\
+			    .mode = 0777 }
+#define DEV(p, k, maj, min) { .path = (p), .type = SYN_DEV, .dev = (k),	\
+			    .mode = 0666, .rdev = (maj) << 8 | (min) }
+
+static const struct entry fixed[] = {
+	DIR_("/proc"),
+	LINKGEN("/proc/self", ID_SELF),
+	LINKGEN("/proc/thread-self", ID_THREAD_SELF),
+	LINK("/proc/mounts", "self/mounts"),
+	GEN("/proc/meminfo", ID_MEMINFO),
+	GEN("/proc/cpuinfo", ID_CPUINFO),
+	GEN("/proc/stat", ID_CPUSTAT),
+	GEN("/proc/uptime", ID_UPTIME),
+	GEN("/proc/loadavg", ID_LOADAVG),
+	TEXT("/proc/version", "Linux version " GUEST_RELEASE
+	    " (tkvm) " GUEST_VERSION "\n"),
+	TEXT("/proc/filesystems", "nodev\tproc\nnodev\ttmpfs\n\text4\n"),
+	TEXT("/proc/cmdline", "\n"),
+	DIR_("/proc/sys"),
+	DIR_("/proc/sys/vm"),
+	TEXT("/proc/sys/vm/overcommit_memory", "0\n"),
+	TEXT("/proc/sys/vm/max_map_count", "65530\n"),
+	TEXT("/proc/sys/vm/mmap_min_addr", "65536\n"),
+	DIR_("/proc/sys/kernel"),
+	TEXT("/proc/sys/kernel/osrelease", GUEST_RELEASE "\n"),
+	TEXT("/proc/sys/kernel/ostype", "Linux\n"),
+	TEXT("/proc/sys/kernel/hostname", GUEST_HOSTNAME "\n"),
+	TEXT("/proc/sys/kernel/version", GUEST_VERSION "\n"),
+	TEXT("/proc/sys/kernel/pid_max", "4194304\n"),
+	TEXT("/proc/sys/kernel/threads-max", "512\n"),
+	TEXT("/proc/sys/kernel/ngroups_max", "65536\n"),
+	TEXT("/proc/sys/kernel/cap_last_cap", "40\n"),
+	DIR_("/proc/sys/kernel/random"),
+	GEN("/proc/sys/kernel/random/boot_id", ID_BOOT_ID),
+	GEN("/proc/sys/kernel/random/uuid", ID_UUID),
+	TEXT("/proc/sys/kernel/random/entropy_avail", "256\n"),
+	DIR_("/proc/sys/net"),
+	DIR_("/proc/sys/net/core"),
+	TEXT("/proc/sys/net/core/somaxconn", "4096\n"),
+	DIR_("/proc/sys/fs"),
+	TEXT("/proc/sys/fs/file-max", "1048576\n"),
+	TEXT("/proc/sys/fs/nr_open", "1024\n"),
+	TEXT("/proc/sys/fs/pipe-max-size", "65536\n"),
+
+	DIR_("/sys"),
+	DIR_("/sys/devices"),
+	DIR_("/sys/devices/system"),
+	DIR_("/sys/devices/system/cpu"),
+	DIR_("/sys/devices/system/cpu/cpu0"),
+	TEXT("/sys/devices/system/cpu/online", "0\n"),
+	TEXT("/sys/devices/system/cpu/possible", "0\n"),
+	TEXT("/sys/devices/system/cpu/present", "0\n"),
+	DIR_("/sys/kernel"),
+	DIR_("/sys/kernel/mm"),
+	DIR_("/sys/kernel/mm/transparent_hugepage"),
+	TEXT("/sys/kernel/mm/transparent_hugepage/enabled",
+	    "always madvise [never]\n"),
+	TEXT("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size",
+	    "2097152\n"),
+
+	DIR_("/dev"),
+	DEV("/dev/null", HF_NULL, 1, 3),
+	DEV("/dev/zero", HF_ZERO, 1, 5),
+	DEV("/dev/full", HF_FULL, 1, 7),
+	DEV("/dev/random", HF_RANDOM, 1, 8),
+	DEV("/dev/urandom", HF_RANDOM, 1, 9),
+	{ .path = "/dev/tty", .type = SYN_TTY, .mode = 0666,
+	    .rdev = 5 << 8 },
+	LINK("/dev/stdin", "/proc/self/fd/0"),
+	LINK("/dev/stdout", "/proc/self/fd/1"),
+	LINK("/dev/stderr", "/proc/self/fd/2"),
+	LINK("/dev/fd", "/proc/self/fd"),
+	DIR_("/dev/shm"),
+};
+
+/* Below /proc/PID and, where `task` says so, /proc/PID/task/TID */
+static const struct entry below_pid[] = {
+	LINKGEN("exe", ID_EXE),
+	LINKGEN("cwd", ID_CWD),
+	LINK("root", "/"),
+	GEN("maps", ID_MAPS),
+	GEN("stat", ID_STAT),
+	GEN("statm", ID_STATM),
+	GEN("status", ID_STATUS),
+	GEN("cmdline", ID_CMDLINE),
+	GEN("environ", ID_ENVIRON),
+	GEN("limits", ID_LIMITS),
+	GEN("comm", ID_COMM),
+	GEN("mounts", ID_MOUNTS),
+	GEN("mountinfo", ID_MOUNTINFO),
+	TEXT("cgroup", "0::/\n"),
+	TEXT("oom_score", "0\n"),
+	TEXT("oom_score_adj", "0\n"),
+	TEXT("loginuid", "4294967295\n"),
+	TEXT("personality", "00000000\n"),
+	{ .path = "fd", .type = SYN_DIR, .id = ID_FDS, .mode = 0500 },
+	{ .path = "task", .type = SYN_DIR, .id = ID_TASKS, .mode = 0555 },
+};
+
+static const struct entry etc[] = {
+	GEN("/etc/passwd", ID_PASSWD),
+	GEN("/etc/group", ID_GROUP),
+	TEXT("/etc/hosts", "127.0.0.1\tlocalhost\n::1\tlocalhost\n"),
+	TEXT("/etc/nsswitch.conf",
+	    "passwd: files\ngroup: files\nhosts: files dns\n"),
+};
+
+int
+synth_etc(const char *path)
+{
+	unsigned u;
+
+	if (!path_covers("/etc", 4, path))
+		return (0);
+	for (u = 0; u < NELEM(etc); u++)
+		if (strcmp(etc[u].path, path) == 0)
+			return (1);
+	return (0);
+}
+
+/* ---- lookup -------------------------------------------------------------------------- */
+
+static const struct entry *
+find_in(const struct entry *e, unsigned n, const char *path)
+{
+
+	for (; n > 0; n--, e++)
+		if (strcmp(e->path, path) == 0)
+			return (e);
+	return (NULL);
+}
+
+/* A number as Linux would write it, up to '/' or the end: 1 and *rest */
+static int
+take_number(const char *p, uint32_t *v, const char **rest)
+{
+	uint64_t n = 0;
+
+	if (!isdigit((unsigned char)*p) || (p[0] == '0' &&
+	    isdigit((unsigned char)p[1])))
+		return (0);
+	for (; isdigit((unsigned char)*p) && n <= UINT32_MAX; p++)
+		n = n * 10 + (unsigned)(*p - '0');
+	if (n > UINT32_MAX || (*p != '\0' && *p != '/'))
+		return (0);
+	*v = (uint32_t)n;
+	*rest = p + (*p == '/');
+	return (1);
+}
+
+/* What /proc/PID/fd/N seems to point to; -ENOENT if it is closed */
+static int
+fd_text(struct machine *m, uint32_t fd, char *buf)
+{
+	struct hfile *hf;
+	uint32_t idx = 0;
+	int kind;
+
+	hf = hfile_of(m, fd, NULL, &idx, &kind);
+	if (kind < 0)
+		return (-ENOENT);
+	switch (kind) {
+	case GK_HOST:
+		if (hf->kind == HF_SOCK)
+			(void)snprintf(buf, PATH_MAX, "socket:[%u]",
+			    1000 + idx);
+		else if (hf->path != NULL)
+			(void)snprintf(buf, PATH_MAX, "%s", hf->path);
+		else
+			(void)snprintf(buf, PATH_MAX, "pipe:[%ju]",
+			    (uintmax_t)hf->st.st_ino);
+		break;
+	case GK_PIPE_R:
+	case GK_PIPE_W:
+		(void)snprintf(buf, PATH_MAX, "pipe:[%u]", 1000 + idx);
+		break;
+	case GK_EVENTFD:
+		(void)snprintf(buf, PATH_MAX, "anon_inode:[eventfd]");
+		break;
+	case GK_TIMERFD:
+		(void)snprintf(buf, PATH_MAX, "anon_inode:[timerfd]");
+		break;
+	case GK_EPOLL:
+		(void)snprintf(buf, PATH_MAX, "anon_inode:[eventpoll]");
+		break;
+	default:
+		(void)snprintf(buf, PATH_MAX, "socket:[%u]", 1000 + idx);
+		break;
+	}
+	return (0);
+}
+
+static void
+link_make(struct machine *m, const struct entry *e, char *buf)
+{
+	uint32_t pid = m->proc.pid;
+
+	switch (e->id) {
+	case ID_SELF:
+		(void)snprintf(buf, PATH_MAX, "%u", pid);
+		break;
+	case ID_THREAD_SELF:
+		(void)snprintf(buf, PATH_MAX, "%u/task/%d", pid,
+		    machine_cur(m)->tid);
+		break;
+	case ID_EXE:
+		(void)snprintf(buf, PATH_MAX, "%s", m->proc.exe);
+		break;
+	case ID_CWD:
+		(void)snprintf(buf, PATH_MAX, "%s",
+		    m->proc.cwd[0] == '/' ? m->proc.cwd : "/");
+		break;
+	default:
+		(void)snprintf(buf, PATH_MAX, "%s", e->text);
+		break;
+	}
+}
+
+static int
+lookup_below(struct machine *m, const char *rest, uint32_t tid,
+    struct synth *syn, char *link)
+{
+	const struct entry *e;
+	uint32_t n;
+
+	syn->arg = tid;
+	if (*rest == '\0') {
+		syn->type = SYN_DIR;
+		syn->id = tid == m->proc.pid ? ID_PID : ID_TASK;
+		return (0);
+	}
+	if (strncmp(rest, "fd/", 3) == 0) {
+		if (!take_number(rest + 3, &n, &rest) || *rest != '\0' ||
+		    rest[-1] == '/' || fd_text(m, n, link) != 0)
+			return (-ENOENT);
+		syn->type = SYN_FD;
+		syn->arg = n;
+		return (0);
+	}
+	if (strncmp(rest, "task/", 5) == 0) {
+		if (!take_number(rest + 5, &n, &rest) ||
+		    proc_thread(m, n) == NULL ||
+		    strncmp(rest, "task", 4) == 0)
+			return (-ENOENT);
+		if (*rest == '\0') {
+			syn->type = SYN_DIR;
+			syn->id = ID_TASK;
+			syn->arg = n;
+			return (0);
+		}
+		return (lookup_below(m, rest, n, syn, link));
+	}
+	e = find_in(below_pid, NELEM(below_pid), rest);
+	if (e == NULL)
+		return (-ENOENT);
+	syn->type = e->type;
+	syn->id = e->id;
+	if (e->type == SYN_LINK)
+		link_make(m, e, link);
+	return (0);
+}
+
+int
+synth_lookup(struct machine *m, const char *path, struct synth *syn,
+    char *link)
+{
+	const struct entry *e;
+	const char *rest;
+	uint32_t pid;
+
+	(void)memset(syn, 0, sizeof *syn);
+	if (strncmp(path, "/proc/", 6) == 0 &&
+	    take_number(path + 6, &pid, &rest)) {
+		if (pid == m->proc.pid || pid == m->proc.image_pid)
+			return (lookup_below(m, rest, m->proc.pid, syn,
+			    link));
+		/* Linux has the threads there too, only not in listings. */
+		if (proc_thread(m, pid) != NULL)
+			return (lookup_below(m, rest, pid, syn, link));
+		return (-ENOENT);
+	}
+	e = find_in(fixed, NELEM(fixed), path);
+	if (e == NULL)
+		e = find_in(etc, NELEM(etc), path);
+	if (e == NULL)
+		return (-ENOENT);
+	syn->type = e->type;
+	syn->id = e->id;
+	syn->dev = e->dev;
+	if (e->type == SYN_LINK)
+		link_make(m, e, link);
+	return (0);
+}
+
+/* The table's row, for what is fixed about it; may be NULL */
+static const struct entry *
+entry_of(const char *path)
+{
+	const struct entry *e;
+
+	e = find_in(fixed, NELEM(fixed), path);
+	if (e == NULL)
+		e = find_in(etc, NELEM(etc), path);
+	if (e == NULL && strncmp(path, "/proc/", 6) == 0 &&
+	    strrchr(path, '/') != NULL)
+		e = find_in(below_pid, NELEM(below_pid),
+		    strrchr(path, '/') + 1);
+	return (e);
+}
+
+void
+synth_stat(struct machine *m, const char *path, const struct synth *syn,
+    struct stat *st)
+{
+	const struct entry *e = entry_of(path);
+	const char *p;
+	uint64_t ino = 14695981039346656037ULL;
+
+	(void)memset(st, 0, sizeof *st);
+	for (p = path; *p != '\0'; p++)
+		ino = (ino ^ (uint8_t)*p) * 1099511628211ULL;
+	st->st_ino = (ino >> 24) + 2;
+	st->st_nlink = syn->type == SYN_DIR ? 2 : 1;
+	st->st_blksize = 4096;
+	st->st_dev = makedev(0, path_covers("/proc", 5, path) ? 21 :
+	    path_covers("/sys", 4, path) ? 22 : 5);
+	st->st_mtim.tv_sec = (time_t)(machine_real(m) / 1000000000);
+	st->st_atim = st->st_ctim = st->st_mtim;
+	st->st_mode = e != NULL ? e->mode : 0555;
+	if (path_covers("/proc", 5, path)) {
+		st->st_uid = m->proc.uid;
+		st->st_gid = m->proc.gid;
+	}
+	switch (syn->type) {
+	case SYN_DIR:
+		st->st_mode |= S_IFDIR;
+		break;
+	case SYN_LINK:
+		st->st_mode |= S_IFLNK;
+		break;
+	case SYN_FD:
+		st->st_mode = S_IFLNK | 0700;
+		st->st_size = 64;
+		break;
+	case SYN_DEV:
+	case SYN_TTY:
+		st->st_mode |= S_IFCHR;
+		st->st_rdev = e != NULL ? e->rdev : 0;
+		break;
+	default:
+		st->st_mode |= S_IFREG;
+		break;
+	}
+}
+
+/* ---- texts ------------------------------------------------------------------------------ */
+
+static int
+text_room(struct text *x, size_t len)
+{
+	size_t size;
+	char *p;
+
+	if (x->bad)
+		return (-1);
+	if (x->len + len + 1 <= x->size)
+		return (0);
+	size = x->size == 0 ? 1024 : x->size;
+	while (size < x->len + len + 1)
+		size *= 2;
+	p = realloc(x->p, size);
+	if (p == NULL) {
+		x->bad = 1;
+		return (-1);
+	}
+	x->p = p;
+	x->size = size;
+	return (0);
+}
+
+void
+text_mem(struct text *x, const void *p, size_t len)
+{
+
+	if (text_room(x, len) != 0)
+		return;
+	(void)memcpy(x->p + x->len, p, len);
+	x->len += len;
+	x->p[x->len] = '\0';
+}
+
+void
+text_add(struct text *x, const char *fmt, ...)
+{
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(NULL, 0, fmt, ap);
+	va_end(ap);
+	if (n < 0 || text_room(x, (size_t)n) != 0)
+		return;
+	va_start(ap, fmt);
+	(void)vsnprintf(x->p + x->len, (size_t)n + 1, fmt, ap);
+	va_end(ap);
+	x->len += (size_t)n;
+}
+
+static void
+text_uuid(struct text *x)
+{
+	uint8_t b[16] = { 0 };
+	unsigned u;
+
+	(void)!getrandom(b, sizeof b, 0);
+	b[6] = (b[6] & 0x0f) | 0x40;
+	b[8] = (b[8] & 0x3f) | 0x80;
+	for (u = 0; u < sizeof b; u++)
+		text_add(x, "%s%02x", u == 4 || u == 6 || u == 8 || u == 10 ?
+		    "-" : "", b[u]);
+	text_add(x, "\n");
+}
+
+static void
+text_clock(struct machine *m, int id, struct text *x)
+{
+	uint64_t cs = machine_mono(m) / 10000000;
+
+	switch (id) {
+	case ID_UPTIME:
+		text_add(x, "%ju.%02u %ju.%02u\n", (uintmax_t)(cs / 100),
+		    (unsigned)(cs % 100), (uintmax_t)(cs / 100),
+		    (unsigned)(cs % 100));
+		break;
+	case ID_LOADAVG:
+		text_add(x, "0.00 0.00 0.00 1/%u %u\n", m->proc.nthreads,
+		    m->proc.pid);
+		break;
+	default:
+		text_add(x, "cpu  0 0 0 %ju 0 0 0 0 0 0\n"
+		    "cpu0 0 0 0 %ju 0 0 0 0 0 0\nintr 0\nctxt 0\n"
+		    "btime %ju\nprocesses 1\nprocs_running 1\n"
+		    "procs_blocked 0\n", (uintmax_t)cs, (uintmax_t)cs,
+		    (uintmax_t)((machine_real(m) - machine_mono(m)) /
+		    1000000000));
+		break;
+	}
+}
+
+static void
+text_users(struct machine *m, int group, struct text *x)
+{
+	uint32_t id = group ? m->proc.gid : m->proc.uid;
+
+	text_add(x, group ? "root:x:0:\n" : "root:x:0:0:root:/:/bin/sh\n");
+	if (id != 0 && group)
+		text_add(x, "guest:x:%u:\n", id);
+	else if (id != 0)
+		text_add(x, "guest:x:%u:%u:guest:/:/bin/sh\n", id,
+		    m->proc.gid);
+}
+
+static void
+text_make(struct machine *m, const char *path, const struct synth *syn,
+    struct text *x)
+{
+	const struct entry *e;
+
+	switch (syn->id) {
+	case ID_MAPS:
+		proc_maps(m, x);
+		break;
+	case ID_STAT:
+		proc_stat(m, syn->arg, x);
+		break;
+	case ID_STATM:
+		proc_statm(m, x);
+		break;
+	case ID_STATUS:
+		proc_status(m, syn->arg, x);
+		break;
+	case ID_CMDLINE:
+		proc_cmdline(m, x);
+		break;
+	case ID_ENVIRON:
+		proc_environ(m, x);
+		break;
+	case ID_LIMITS:
+		proc_limits(m, x);
+		break;
+	case ID_COMM:
+		proc_comm(m, syn->arg, x);
+		break;
+	case ID_MOUNTS:
+	case ID_MOUNTINFO:
+		proc_mounts(m, syn->id == ID_MOUNTINFO, x);
+		break;
+	case ID_MEMINFO:
+		proc_meminfo(m, x);
+		break;
+	case ID_CPUINFO:
+		proc_cpuinfo(m, x);
+		break;
+	case ID_CPUSTAT:
+	case ID_UPTIME:
+	case ID_LOADAVG:
+		text_clock(m, syn->id, x);
+		break;
+	case ID_BOOT_ID:
+		text_add(x, "%s\n", m->fs->boot_id);
+		break;
+	case ID_UUID:
+		text_uuid(x);
+		break;
+	case ID_PASSWD:
+	case ID_GROUP:
+		text_users(m, syn->id == ID_GROUP, x);
+		break;
+	default:
+		e = entry_of(path);
+		if (e != NULL && e->text != NULL)
+			text_add(x, "%s", e->text);
+		break;
+	}
+}
+
+/* ---- directories ------------------------------------------------------------------------------ */
+
+static void
+dir_entry(struct text *x, char type, const char *name)
+{
+
+	text_mem(x, &type, 1);
+	text_mem(x, name, strlen(name) + 1);
+}
+
+static void
+dir_number(struct text *x, char type, uint32_t n)
+{
+	char name[16];
+
+	(void)snprintf(name, sizeof name, "%u", n);
+	dir_entry(x, type, name);
+}
+
+static char
+entry_type(const struct entry *e)
+{
+
+	switch (e->type) {
+	case SYN_DIR:
+		return ('d');
+	case SYN_LINK:
+		return ('l');
+	case SYN_DEV:
+	case SYN_TTY:
+		return ('c');
+	default:
+		return ('f');
+	}
+}
+
+static void
+dir_make(struct machine *m, const char *path, const struct synth *syn,
+    struct text *x)
+{
+	size_t len = strcmp(path, "/") == 0 ? 0 : strlen(path);
+	char buf[NAME_MAX + 1];
+	const char *name;
+	unsigned u;
+	int kind;
+
+	dir_entry(x, 'd', ".");
+	dir_entry(x, 'd', "..");
+	switch (syn->id) {
+	case ID_PID:
+	case ID_TASK:
+		for (u = 0; u < NELEM(below_pid); u++)
+			if (syn->id == ID_PID || below_pid[u].id != ID_TASKS)
+				dir_entry(x, entry_type(&below_pid[u]),
+				    below_pid[u].path);
+		return;
+	case ID_FDS:
+		for (u = 0; u < GK_NFD; u++) {
+			(void)hfile_get(m, u, &kind);
+			if (kind >= 0)
+				dir_number(x, 'l', u);
+		}
+		return;
+	case ID_TASKS:
+		for (u = 0; u < m->proc.hi_thread && u < MAX_THREADS; u++)
+			if (m->thread[u].state != T_FREE)
+				dir_number(x, 'd',
+				    (uint32_t)m->thread[u].tid);
+		return;
+	default:
+		break;
+	}
+	for (u = 0; u < NELEM(fixed); u++) {
+		if (!path_covers(path, len, fixed[u].path) ||
+		    strlen(fixed[u].path) <= len + 1)
+			continue;
+		name = fixed[u].path + len + 1;
+		if (strchr(name, '/') == NULL)
+			dir_entry(x, entry_type(&fixed[u]), name);
+	}
+	if (strcmp(path, "/proc") == 0)
+		dir_number(x, 'd', m->proc.pid);
+	for (u = 1; u < m->fs->nmnt; u++) {	/* on the way to a volume */
+		if (m->fs->mnt[u].len <= len + 1 ||
+		    !path_covers(path, len, m->fs->mnt[u].guest))
+			continue;
+		name = m->fs->mnt[u].guest + len + 1;
+		(void)snprintf(buf, sizeof buf, "%.*s",
+		    (int)strcspn(name, "/"), name);
+		dir_entry(x, 'd', buf);
+	}
+}
+
+/* ---- open ----------------------------------------------------------------------------------------- */
+
+static struct hfile *
+open_text(struct machine *m, const char *path, const struct synth *syn,
+    int *err)
+{
+	struct text x = { 0 };
+	struct hfile *hf;
+
+	if (syn->type == SYN_DIR)
+		dir_make(m, path, syn, &x);
+	else
+		text_make(m, path, syn, &x);
+	if (x.p == NULL)
+		text_mem(&x, "", 0);
+	hf = x.bad ? NULL : hfile_new(syn->type == SYN_DIR ? HF_DIR :
+	    HF_TEXT, -1);
+	if (hf == NULL) {
+		free(x.p);
+		*err = -ENOMEM;
+		return (NULL);
+	}
+	hf->text = x.p;
+	hf->textlen = x.len;
+	hf->can_read = 1;
+	return (hf);
+}
+
+struct hfile *
+synth_open(struct machine *m, const char *path, const struct synth *syn,
+    int oflags, int *err)
+{
+	int acc = oflags & O_ACCMODE;
+	struct hfile *hf;
+
+	switch (syn->type) {
+	case SYN_DEV:
+		hf = hfile_new(syn->dev, -1);
+		if (hf == NULL) {
+			*err = -ENOMEM;
+			return (NULL);
+		}
+		hf->can_read = acc != O_WRONLY;
+		hf->can_write = acc != O_RDONLY;
+		return (hf);
+	case SYN_DIR:
+	case SYN_TEXT:
+		if (acc == O_RDONLY && !(oflags & O_TRUNC))
+			return (open_text(m, path, syn, err));
+		*err = syn->type == SYN_DIR ? -EISDIR : -EACCES;
+		return (NULL);
+	case SYN_TTY:
+		*err = -ENXIO;
+		return (NULL);
+	default:
+		*err = -ENOENT;
+		return (NULL);
+	}
+}

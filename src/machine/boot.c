@@ -1,0 +1,449 @@
+/*-
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * From options to a frozen image: load, run until it waits for connections,
+ * warm up, let it settle, freeze.
+ */
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "conn/http_write.h"
+#include "machine/priv.h"
+
+#define NS		1000000000.0
+#define STACK_HEADROOM	(128UL * 1024)
+#define HEAP_HEADROOM	(64UL * 1024)
+#define BOOT_PID	1
+
+/* ---- images -------------------------------------------------------------------------------- */
+
+void
+tkvm_image_ref(struct tkvm_image *img)
+{
+
+	CHECK_OBJ_NOTNULL(img, IMAGE_MAGIC);
+	(void)atomic_fetch_add(&img->refs, 1);
+}
+
+void
+tkvm_image_unref(struct tkvm_image **p)
+{
+	struct tkvm_image *img;
+
+	TAKE_OBJ_NOTNULL(img, p, IMAGE_MAGIC);
+	if (atomic_fetch_sub(&img->refs, 1) > 1)
+		return;
+	if (img->m != NULL)
+		machine_free(&img->m);
+	if (img->opt != NULL)
+		tkvm_options_free(&img->opt);
+	(void)pthread_mutex_destroy(&img->mtx);
+	free(img->learned);
+	FREE_OBJ(img);
+}
+
+void
+tkvm_image_stats(const struct tkvm_image *img, struct tkvm_image_stats *st)
+{
+
+	CHECK_OBJ_NOTNULL(img, IMAGE_MAGIC);
+	*st = img->st;
+}
+
+socklen_t
+tkvm_image_listen(const struct tkvm_image *img, struct sockaddr_storage *sa)
+{
+
+	CHECK_OBJ_NOTNULL(img, IMAGE_MAGIC);
+	*sa = img->listen;
+	return (img->listen_len);
+}
+
+/* ---- a new machine ---------------------------------------------------------------------------- */
+
+static int
+proc_init(struct machine *m, struct tkvm_error *err)
+{
+	const struct tkvm_options *o = m->opt;
+	struct proc *p = &m->proc;
+
+	p->pid = p->image_pid = BOOT_PID;
+	p->next_tid = BOOT_PID + 1;
+	p->ppid = 0;
+	p->uid = getuid();
+	p->gid = getgid();
+	p->umask = 022;
+	p->dumpable = 1;
+	p->nthreads = p->hi_thread = 1;
+	(void)snprintf(p->cwd, sizeof p->cwd, "%s",
+	    o->cwd != NULL ? o->cwd : "/");
+	proc_init_limits(p);
+	m->thread[0].state = T_RUN;
+	m->thread[0].tid = BOOT_PID;
+	m->thread[0].alt_flags = 2;		/* SS_DISABLE */
+	m->pend = PEND_USER;
+	if (files_init(m) != 0)
+		return (err_set(err, TKVM_E_MEMORY,
+		    "cannot set up descriptors"));
+	return (0);
+}
+
+static int
+machine_setup(struct machine *m, struct tkvm_error *err)
+{
+	const struct tkvm_options *o = m->opt;
+	const struct kvmhost *host;
+
+	if (kvmhost_get(&host, err) != 0)
+		return (-1);
+	m->vm = vm_new(host, err);
+	if (m->vm == NULL)
+		return (-1);
+	m->as = as_new_boot(m->vm, (uint64_t)o->max_main_memory << 20, err);
+	if (m->as == NULL)
+		return (-1);
+	m->as->vsz_limit = (uint64_t)o->max_address_space << 20;
+	if (kern_install(m, err) != 0)
+		return (-1);
+	m->vcpu = vcpu_new(m->vm, m->as->base, kern_lstar(host), err);
+	if (m->vcpu == NULL)
+		return (-1);
+	m->as->vcpu = m->vcpu;
+	m->wd = wd_new(m->vcpu, err);
+	if (m->wd == NULL || proc_init(m, err) != 0)
+		return (-1);
+	clock_start(m, host_mono());
+	m->proc.boot_mono = machine_mono(m);
+	if (load_program(m, err) != 0)
+		return (-1);
+	vvar_update(m);
+	return (0);
+}
+
+/* ---- until it listens --------------------------------------------------------------------------- */
+
+/* The listener (ofd) that a waiting thread waits for, or -1. */
+static int
+find_listener(struct machine *m)
+{
+	const struct thread *t;
+	struct gk_ctx c;
+	unsigned i;
+	int l;
+
+	machine_gk_ctx(m, NULL, &c);
+	for (i = 0; i < m->proc.hi_thread; i++) {
+		t = &m->thread[i];
+		if (t->state != T_WAIT || t->futex != 0)
+			continue;
+		l = gk_waits_listener(&c, t->nr, t->a);
+		if (l > 0)
+			return (l - 1);
+	}
+	return (-1);
+}
+
+/* The reason, with what the program itself said last. */
+static int
+boot_error(struct machine *m, struct tkvm_error *err, const char *when)
+{
+
+	if (err == NULL)
+		return (-1);
+	if (err->code == TKVM_E_TIMEOUT || err->code == TKVM_E_EXIT ||
+	    err->code == TKVM_E_CRASH)
+		err->code = TKVM_E_BOOT;
+	if (m->last_line[0] != '\0')
+		(void)snprintf(err->text + strlen(err->text),
+		    sizeof err->text - strlen(err->text),
+		    " %s; its last words: %s", when, m->last_line);
+	else
+		(void)snprintf(err->text + strlen(err->text),
+		    sizeof err->text - strlen(err->text), " %s", when);
+	return (-1);
+}
+
+/* Run until every thread waits, one of them for connections. */
+static int
+until_ready(struct machine *m, struct tkvm_error *err, const char *when)
+{
+	int i;
+
+	for (;;) {
+		if (machine_run(m, 0) == TKVM_RUN_GONE) {
+			if (err != NULL)
+				*err = m->err;
+			return (boot_error(m, err, when));
+		}
+		m->listener = find_listener(m);
+		if (m->listener >= 0)
+			return (0);
+		if (err != NULL)
+			err->code = TKVM_OK;
+		i = machine_wait(m, ~0UL, err);
+		if (i >= 0)
+			continue;
+		if (err != NULL && err->code == TKVM_OK)
+			(void)err_set(err, TKVM_E_BOOT, "tenant \"%s\": the "
+			    "program waits for something that cannot happen",
+			    m->opt->tenant);
+		return (boot_error(m, err, when));
+	}
+}
+
+/* ---- warm-up ---------------------------------------------------------------------------------------- */
+
+static int
+warm_head(const struct tkvm_options *o, char *buf, size_t size,
+    struct tkvm_error *err)
+{
+	char method[32] = "GET", target[1024] = "/", host[256] = "localhost";
+	struct http_write w;
+
+	if (o->warmup_request != NULL)
+		(void)sscanf(o->warmup_request, "%31s %1023s %255s", method,
+		    target, host);
+	http_write_init(&w, buf, size);
+	http_write_request(&w, method, target, host);
+	http_write_header(&w, "User-Agent", "tkvm-warmup");
+	http_write_header(&w, "Accept", "*/*");
+	return ((int)http_write_end(&w, err));
+}
+
+static int
+warm_once(struct tkvm_fork *f, const char *head, size_t len,
+    struct tkvm_error *err)
+{
+	struct tkvm_exchange *x;
+	struct tkvm_response resp;
+	char buf[4096];
+	int i;
+
+	if (tkvm_fork_open(f, NULL, 0, 0, err) != 0)
+		return (-1);
+	x = tkvm_exchange_new(f, !strncmp(head, "HEAD ", 5), err);
+	if (x == NULL)
+		return (-1);
+	i = tkvm_exchange_send(x, head, len, err);
+	if (i >= 0)
+		i = tkvm_exchange_head(x, 0, &resp, err);
+	while (i >= 0) {
+		i = (int)tkvm_exchange_body(x, buf, sizeof buf, 0, err);
+		if (i == 0)
+			break;
+	}
+	tkvm_exchange_free(&x);
+	tkvm_fork_close(f);
+	return (i);
+}
+
+static int
+warm_up(struct machine *m, struct tkvm_error *err)
+{
+	struct tkvm_fork f;
+	char head[2048];
+	unsigned u;
+	int n;
+
+	if (m->opt->warmup == 0)
+		return (0);
+	INIT_OBJ(&f, FORK_MAGIC);
+	f.m = m;
+	m->stage = M_WARM;
+	n = warm_head(m->opt, head, sizeof head, err);
+	if (n < 0)
+		return (-1);
+	for (u = 0; u < m->opt->warmup; u++) {
+		if (warm_once(&f, head, (size_t)n, err) < 0) {
+			err_prefix(err, "warm-up request %u of %u", u + 1,
+			    m->opt->warmup);
+			return (boot_error(m, err, ""));
+		}
+		if (until_ready(m, err, "during warm-up") != 0)
+			return (-1);
+	}
+	return (0);
+}
+
+/*
+ * Wait while timers are due soon: what they do once should not be done in
+ * every fork again.  The time-out of the wait for connections itself is left
+ * alone, and a program that always has a timer is given up on.
+ */
+static int
+settle(struct machine *m, struct tkvm_error *err)
+{
+	const uint64_t span = (uint64_t)(m->opt->settle_time * NS);
+	uint64_t end, wake, now;
+
+	end = machine_mono(m) + span;
+	for (;;) {
+		now = machine_mono(m);
+		wake = machine_next_wake(m, 1);
+		if (wake == ~0UL || wake > now + span || now >= end)
+			return (0);
+		if (machine_wait(m, m->deadline, err) < 0)
+			return (0);
+		if (until_ready(m, err, "after warm-up") != 0)
+			return (-1);
+	}
+}
+
+/* ---- freeze ------------------------------------------------------------------------------------------ */
+
+/* Frames that requests are likely to need, so that forks need not add them. */
+static void
+headroom(struct machine *m)
+{
+	const struct vma *v;
+	uint64_t sp, lo;
+	unsigned i;
+
+	for (i = 0; i < m->proc.hi_thread; i++) {
+		if (m->thread[i].state == T_FREE)
+			continue;
+		sp = m->thread[i].regs.rsp;
+		v = as_find(m->as, sp);
+		if (v == NULL || !(v->prot & AS_W))
+			continue;
+		lo = sp - v->start > STACK_HEADROOM ? sp - STACK_HEADROOM :
+		    v->start;
+		(void)as_populate(m->as, PAGE_DOWN(lo), sp - PAGE_DOWN(lo));
+	}
+	v = m->as->brk > m->as->brk_start ?
+	    as_find(m->as, m->as->brk - 1) : NULL;
+	if (v != NULL) {
+		lo = v->end - v->start > HEAP_HEADROOM ?
+		    v->end - HEAP_HEADROOM : v->start;
+		(void)as_populate(m->as, lo, v->end - lo);
+	}
+}
+
+static void
+take_listen_address(struct tkvm_image *img)
+{
+	const struct machine *m = img->m;
+	const struct gk_ofd *o = &m->gk->ofd[m->listener];
+	unsigned i = o->u.sock.addr1;
+	const struct gk_addr *a;
+
+	if (i == 0 || i > GK_NADDR)
+		return;
+	a = &m->gk->addr[i - 1];
+	if (a->len == 0 || a->len > sizeof a->sa)
+		return;
+	memcpy(&img->listen, a->sa, a->len);
+	img->listen_len = a->len;
+}
+
+static int
+freeze(struct tkvm_image *img, struct tkvm_error *err)
+{
+	struct machine *m = img->m;
+	unsigned u;
+
+	headroom(m);
+	if (machine_park(m) != 0)
+		return (err_set(err, TKVM_E_KVM, "KVM_GET_XSAVE failed"));
+	take_listen_address(img);
+	img->mono = machine_mono(m);
+	img->st.boot_exits = m->st.exits;
+	img->st.threads = m->proc.nthreads;
+	img->st.warmups = m->opt->warmup;
+	img->st.ram_bytes = as_rss(m->as);
+	for (u = 0; u < m->proc.hi_thread; u++)
+		if (m->thread[u].state != T_FREE && m->xsave[u] == NULL)
+			return (err_set(err, TKVM_E_INTERNAL,
+			    "thread %u has no vector state", u));
+	m->stage = M_FROZEN;
+	m->nwaitfd = 0;
+	m->cancel = NULL;
+	wd_free(&m->wd);
+	vcpu_free(&m->vcpu);
+	if (as_freeze(m->as, err) != 0)
+		return (-1);
+	vm_free(&m->vm);
+	m->gk = (void *)(m->as->base + GPA_GK);
+	img->st.slot_bytes = m->as->image_end;
+	return (0);
+}
+
+struct tkvm_image *
+tkvm_boot(const struct tkvm_options *opt, const volatile int *cancel,
+    struct tkvm_error *err)
+{
+	struct tkvm_error scratch;
+	struct tkvm_image *img;
+	uint64_t t0 = host_mono();
+	struct machine *m;
+
+	CHECK_OBJ_NOTNULL(opt, OPTIONS_MAGIC);
+	if (err == NULL)
+		err = &scratch;
+	err->code = TKVM_OK;
+	err->text[0] = '\0';
+	ALLOC_OBJ(img, IMAGE_MAGIC);
+	if (img == NULL) {
+		(void)err_set(err, TKVM_E_MEMORY, "out of memory");
+		return (NULL);
+	}
+	atomic_init(&img->refs, 1);
+	AZ(pthread_mutex_init(&img->mtx, NULL));
+	img->opt = tkvm_options_dup(opt);
+	img->m = m = img->opt != NULL ? machine_new(img->opt) : NULL;
+	if (m == NULL) {
+		(void)err_set(err, TKVM_E_MEMORY, "out of memory");
+		tkvm_image_unref(&img);
+		return (NULL);
+	}
+	m->cancel = cancel;
+	m->deadline = t0 + (uint64_t)(opt->max_boot_time * NS);
+	if (machine_setup(m, err) == 0 &&
+	    until_ready(m, err, "before it listened") == 0 &&
+	    warm_up(m, err) == 0 && settle(m, err) == 0 &&
+	    freeze(img, err) == 0) {
+		img->st.boot_s = (double)(host_mono() - t0) / NS;
+		return (img);
+	}
+	if (strncmp(err->text, "tenant ", 7) != 0)
+		err_prefix(err, "tenant \"%s\"", opt->tenant);
+	tkvm_image_unref(&img);
+	return (NULL);
+}
+
+/*
+ * Run a program to its end (tests): its exit status as wait(2) has it.
+ * 0, or -1 with *err.
+ */
+int
+tkvm_run_to_exit(const struct tkvm_options *opt, int *status,
+    struct tkvm_error *err)
+{
+	struct machine *m;
+	int r = -1;
+
+	m = machine_new(opt);
+	if (m == NULL)
+		return (err_set(err, TKVM_E_MEMORY, "out of memory"));
+	m->stdio_host = 1;
+	m->deadline = host_mono() + (uint64_t)(opt->max_boot_time * NS);
+	if (machine_setup(m, err) == 0) {
+		while (machine_run(m, 0) == TKVM_RUN_IDLE &&
+		    machine_wait(m, ~0UL, err) == 1)
+			continue;
+		if (m->err.code == TKVM_OK)
+			machine_fail(m, TKVM_E_STUCK,
+			    "the program waits for something that cannot "
+			    "happen");
+		*err = m->err;
+		if (m->proc.exited && m->err.code == TKVM_E_EXIT) {
+			*status = m->proc.exit_status;
+			r = 0;
+		}
+	}
+	machine_free(&m);
+	return (r);
+}

@@ -1,0 +1,409 @@
+/*-
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * Forks: making them from an image, serving one connection, putting them back.
+ */
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "conn/exchange.h"
+#include "machine/priv.h"
+
+#define NS		1000000000.0
+#define WAIT_SLICE	(20 * 1000000UL)	/* how late a cancel may be seen */
+
+const struct tkvm_options *
+fork_options(const struct tkvm_fork *f)
+{
+
+	return (f->m->opt);
+}
+
+/* ---- life --------------------------------------------------------------------------------- */
+
+static int
+fork_machine(struct tkvm_fork *f, struct tkvm_image *img,
+    const struct kvmhost *host, struct tkvm_error *err)
+{
+	const struct machine *im = img->m;
+	const struct tkvm_options *o = img->opt;
+	struct machine *m;
+	unsigned u;
+
+	f->m = m = machine_new(o);
+	if (m == NULL)
+		return (err_set(err, TKVM_E_MEMORY, "out of memory"));
+	m->image = im;
+	m->vm = vm_new(host, err);
+	if (m->vm == NULL)
+		return (-1);
+	m->as = as_fork(im->as, m->vm, (uint64_t)o->max_request_memory << 20,
+	    (uint64_t)o->limit_request_memory << 20, err);
+	if (m->as == NULL)
+		return (-1);
+	m->gk = (void *)(m->as->base + GPA_GK);
+	m->vcpu = vcpu_new(m->vm, m->as->base, kern_lstar(host), err);
+	if (m->vcpu == NULL)
+		return (-1);
+	m->as->vcpu = m->vcpu;
+	m->wd = wd_new(m->vcpu, err);
+	if (m->wd == NULL)
+		return (-1);
+	m->fs = im->fs;
+	m->vdso = im->vdso;
+	m->listener = im->listener;
+	for (u = 0; u < im->hi_hfile; u++) {
+		m->hfile[u] = im->hfile[u];
+		if (m->hfile[u] != NULL)
+			hfile_ref(m->hfile[u]);
+	}
+	m->hi_hfile = im->hi_hfile;
+	(void)pthread_mutex_lock(&img->mtx);
+	as_precopy(m->as, img->learned, img->nlearned);
+	(void)pthread_mutex_unlock(&img->mtx);
+	return (machine_reset(m, err));
+}
+
+static int
+want_runner(const struct tkvm_options *o, const struct kvmhost *h)
+{
+
+	if (o->run_mode != NULL && !strcmp(o->run_mode, "runner"))
+		return (1);
+	if (o->run_mode != NULL && !strcmp(o->run_mode, "worker"))
+		return (0);
+	return (h->pub.slow_migration);
+}
+
+struct tkvm_fork *
+tkvm_fork_new(struct tkvm_image *img, struct tkvm_error *err)
+{
+	const struct kvmhost *host;
+	struct tkvm_fork *f;
+
+	CHECK_OBJ_NOTNULL(img, IMAGE_MAGIC);
+	if (kvmhost_get(&host, err) != 0)
+		return (NULL);
+	ALLOC_OBJ(f, FORK_MAGIC);
+	if (f == NULL) {
+		(void)err_set(err, TKVM_E_MEMORY, "out of memory");
+		return (NULL);
+	}
+	if (fork_machine(f, img, host, err) == 0 &&
+	    (!want_runner(img->opt, host) ||
+	    (f->runner = runner_new(err)) != NULL)) {
+		f->image = img;
+		tkvm_image_ref(img);
+		return (f);
+	}
+	tkvm_fork_free(&f);
+	return (NULL);
+}
+
+void
+tkvm_fork_free(struct tkvm_fork **pf)
+{
+	struct tkvm_fork *f;
+
+	TAKE_OBJ_NOTNULL(f, pf, FORK_MAGIC);
+	if (f->runner != NULL)
+		runner_free(&f->runner);
+	if (f->m != NULL) {
+		f->m->fs = NULL;	/* the image's */
+		machine_free(&f->m);
+	}
+	if (f->image != NULL)
+		tkvm_image_unref(&f->image);
+	FREE_OBJ(f);
+}
+
+void
+tkvm_fork_stats(const struct tkvm_fork *f, struct tkvm_fork_stats *st)
+{
+
+	CHECK_OBJ_NOTNULL(f, FORK_MAGIC);
+	*st = f->m->st;
+	st->pages_reset = f->m->as->pages_reset;
+	st->remaps = f->m->as->remaps;
+	st->private_pages = f->m->as->npriv;
+}
+
+void
+tkvm_fork_log(struct tkvm_fork *f, tkvm_log_f *log, void *priv)
+{
+
+	CHECK_OBJ_NOTNULL(f, FORK_MAGIC);
+	f->m->log = log != NULL ? log : f->m->opt->log;
+	f->m->log_priv = log != NULL ? priv : f->m->opt->log_priv;
+}
+
+/* ---- a request ------------------------------------------------------------------------------ */
+
+static void
+fork_random(struct tkvm_fork *f, void *to, unsigned n)
+{
+
+	if (f->rnd_left < n) {
+		/* Blocks only before the host's pool is seeded, at its boot */
+		(void)getrandom(f->rnd, 256, 0);
+		f->rnd_left = 256;
+	}
+	f->rnd_left -= n;
+	memcpy(to, f->rnd + f->rnd_left, n);
+	memset(f->rnd + f->rnd_left, 0, n);
+}
+
+/* What must differ between two requests: process id, AT_RANDOM, generation. */
+static void
+freshen(struct tkvm_fork *f)
+{
+	struct machine *m = f->m;
+	uint64_t rnd[2], gen;
+	struct gk_vvar *v;
+	uint32_t id;
+
+	fork_random(f, &id, sizeof id);
+	fork_random(f, &gen, sizeof gen);
+	fork_random(f, rnd, sizeof rnd);
+	m->proc.pid = 1000 + id % 4000000;
+	m->thread[0].tid = (int32_t)m->proc.pid;
+	(void)as_write(m->as, m->proc.at_random, rnd, sizeof rnd);
+	clock_start(m, f->image->mono);
+	v = (void *)(m->as->base + GPA_VVAR);
+	v->generation = gen;
+	vvar_update(m);
+}
+
+int
+tkvm_fork_open(struct tkvm_fork *f, const struct sockaddr *peer,
+    socklen_t peerlen, double deadline, struct tkvm_error *err)
+{
+	struct machine *m;
+	struct gk_ctx c;
+	int i;
+
+	CHECK_OBJ_NOTNULL(f, FORK_MAGIC);
+	m = f->m;
+	if (m->conn >= 0)
+		tkvm_fork_close(f);
+	if (f->image != NULL) {
+		if (!f->dirty)
+			freshen(f);
+		m->stage = M_SERVE;
+		m->deadline = deadline > 0 ? (uint64_t)(deadline * NS) :
+		    host_mono() + (uint64_t)(m->opt->max_request_time * NS);
+	}
+	f->dirty = 1;
+	m->err.code = TKVM_OK;
+	m->log_bytes = 0;
+	m->conn_id = ++f->conn_seq;
+	machine_gk_ctx(m, NULL, &c);
+	i = gk_conn_open(&c, (uint32_t)m->listener, m->conn_id, peer, peerlen);
+	if (i < 0)
+		return (err_set(err, TKVM_E_CLOSED, "tenant \"%s\": its "
+		    "listener takes no connection: %s", m->opt->tenant,
+		    strerror(-i)));
+	m->conn = i;
+	m->st.requests++;
+	return (0);
+}
+
+size_t
+tkvm_fork_send(struct tkvm_fork *f, const void *p, size_t n)
+{
+	struct gk_ctx c;
+
+	CHECK_OBJ_NOTNULL(f, FORK_MAGIC);
+	if (f->m->conn < 0)
+		return (0);
+	machine_gk_ctx(f->m, NULL, &c);
+	return (gk_conn_put(&c, (uint32_t)f->m->conn, f->m->conn_id, p, n));
+}
+
+void
+tkvm_fork_send_eof(struct tkvm_fork *f)
+{
+	struct gk_ctx c;
+
+	CHECK_OBJ_NOTNULL(f, FORK_MAGIC);
+	if (f->m->conn < 0)
+		return;
+	machine_gk_ctx(f->m, NULL, &c);
+	gk_conn_put_eof(&c, (uint32_t)f->m->conn, f->m->conn_id);
+}
+
+size_t
+tkvm_fork_recv(struct tkvm_fork *f, void *p, size_t n)
+{
+	struct gk_ctx c;
+
+	CHECK_OBJ_NOTNULL(f, FORK_MAGIC);
+	if (f->m->conn < 0)
+		return (0);
+	machine_gk_ctx(f->m, NULL, &c);
+	return (gk_conn_get(&c, (uint32_t)f->m->conn, f->m->conn_id, p, n));
+}
+
+void
+tkvm_fork_close(struct tkvm_fork *f)
+{
+	struct gk_ctx c;
+
+	CHECK_OBJ_NOTNULL(f, FORK_MAGIC);
+	if (f->m->conn < 0)
+		return;
+	machine_gk_ctx(f->m, NULL, &c);
+	gk_conn_drop(&c, (uint32_t)f->m->conn, f->m->conn_id);
+	f->m->conn = -1;
+}
+
+void
+tkvm_fork_state(struct tkvm_fork *f, struct tkvm_fork_state *st)
+{
+	struct gk_conn_state s;
+	struct gk_ctx c;
+
+	CHECK_OBJ_NOTNULL(f, FORK_MAGIC);
+	memset(st, 0, sizeof *st);
+	if (f->m->conn < 0) {
+		st->closed = 1;
+		return;
+	}
+	machine_gk_ctx(f->m, NULL, &c);
+	gk_conn_state(&c, (uint32_t)f->m->conn, f->m->conn_id, &s);
+	st->accepted = s.accepted;
+	st->closed = s.gone || s.closed || s.wr_shut;
+	st->in = s.in;
+	st->in_space = s.in_space;
+	st->out = s.out;
+}
+
+/* ---- running --------------------------------------------------------------------------------- */
+
+struct running {
+	struct machine	*m;
+	enum tkvm_run	r;
+};
+
+static void
+run_it(void *priv)
+{
+	struct running *x = priv;
+
+	x->r = machine_run(x->m, 1);
+}
+
+enum tkvm_run
+tkvm_fork_run(struct tkvm_fork *f, struct tkvm_error *err)
+{
+	struct running x = { f->m, TKVM_RUN_GONE };
+
+	CHECK_OBJ_NOTNULL(f, FORK_MAGIC);
+	if (f->runner != NULL)
+		runner_call(f->runner, run_it, &x);
+	else {
+		f->last = pthread_self();
+		f->has_last = 1;
+		run_it(&x);
+	}
+	if (x.r == TKVM_RUN_GONE && err != NULL)
+		*err = f->m->err;
+	return (x.r);
+}
+
+/* Sleep until a guest timer, a host descriptor, or `until` (host ns). */
+int
+machine_wait(struct machine *m, uint64_t until, struct tkvm_error *err)
+{
+	uint64_t now, guest, wake, end;
+	struct timespec ts;
+	int i;
+
+	wake = machine_next_wake(m, 0);
+	if (wake == ~0UL && m->nwaitfd == 0)
+		return (-1);
+	for (;;) {
+		now = host_mono();
+		guest = machine_mono(m);
+		if (guest >= wake)
+			return (1);
+		if (m->cancel != NULL && *m->cancel)
+			return (err_set(err, TKVM_E_BOOT, "cancelled"));
+		if (now >= m->deadline) {
+			machine_fail(m, TKVM_E_TIMEOUT, m->stage == M_SERVE ?
+			    "the request took longer than its time limit" :
+			    "it was not ready after max-boot-time (%g s)",
+			    m->opt->max_boot_time);
+			if (err != NULL)
+				*err = m->err;
+			return (-1);
+		}
+		if (now >= until)
+			return (0);
+		end = wake == ~0UL ? ~0UL : now + (wake - guest);
+		if (until < end)
+			end = until;
+		if (m->deadline < end)
+			end = m->deadline;
+		if (m->cancel != NULL && now + WAIT_SLICE < end)
+			end = now + WAIT_SLICE;
+		ts.tv_sec = (time_t)((end - now) / 1000000000UL);
+		ts.tv_nsec = (long)((end - now) % 1000000000UL);
+		i = ppoll(m->waitfd, m->nwaitfd, &ts, NULL);
+		if (i > 0)
+			return (1);
+	}
+}
+
+int
+tkvm_fork_wait(struct tkvm_fork *f, double until, struct tkvm_error *err)
+{
+
+	CHECK_OBJ_NOTNULL(f, FORK_MAGIC);
+	return (machine_wait(f->m, until > 0 ? (uint64_t)(until * NS) : ~0UL,
+	    err));
+}
+
+/* ---- reset ------------------------------------------------------------------------------------ */
+
+/* Tell forks to come what requests write, when this one has learned more. */
+static void
+learn(struct tkvm_fork *f)
+{
+	struct tkvm_image *img = f->image;
+	const struct as *as = f->m->as;
+	uint32_t *p;
+
+	if (as->npriv <= img->nlearned || as->npriv > 65536)
+		return;
+	p = malloc(as->npriv * sizeof *p);
+	if (p == NULL)
+		return;
+	memcpy(p, as->plist, as->npriv * sizeof *p);
+	(void)pthread_mutex_lock(&img->mtx);
+	free(img->learned);
+	img->learned = p;
+	img->nlearned = as->npriv;
+	(void)pthread_mutex_unlock(&img->mtx);
+}
+
+int
+tkvm_fork_reset(struct tkvm_fork *f, struct tkvm_error *err)
+{
+
+	CHECK_OBJ_NOTNULL(f, FORK_MAGIC);
+	AN(f->image);
+	if (!f->dirty)
+		return (0);	/* never twice */
+	if (machine_reset(f->m, err) != 0)
+		return (-1);
+	f->dirty = 0;
+	learn(f);
+	if (f->m->opt->verify_reset)
+		return (machine_verify(f->m, err));
+	return (0);
+}

@@ -1,0 +1,104 @@
+/*-
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * Making and freeing machines; what they log and how they fail.
+ */
+
+#include <stdio.h>
+#include <string.h>
+
+#include "machine/priv.h"
+
+struct machine *
+machine_new(const struct tkvm_options *o)
+{
+	struct machine *m;
+
+	ALLOC_OBJ(m, MACHINE_MAGIC);
+	if (m == NULL)
+		return (NULL);
+	m->opt = o;
+	m->listener = m->conn = m->exit_of = -1;
+	m->deadline = ~0UL;
+	m->log = o->log;
+	m->log_priv = o->log_priv;
+	m->bases_ok = 1;
+	return (m);
+}
+
+void
+machine_free(struct machine **pm)
+{
+	struct machine *m;
+	unsigned u;
+
+	TAKE_OBJ_NOTNULL(m, pm, MACHINE_MAGIC);
+	files_fini(m);
+	if (m->wd != NULL)
+		wd_free(&m->wd);
+	if (m->vcpu != NULL)
+		vcpu_free(&m->vcpu);
+	/* Slots before the memory behind them */
+	if (m->vm != NULL)
+		vm_free(&m->vm);
+	if (m->as != NULL)
+		as_free(&m->as);
+	for (u = 0; u < MAX_THREADS; u++)
+		free(m->xsave[u]);
+	FREE_OBJ(m);
+}
+
+void
+machine_log(struct machine *m, enum tkvm_log kind, const char *fmt, ...)
+{
+	char b[1024];
+	va_list ap;
+	size_t n;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(b, sizeof b, fmt, ap);
+	va_end(ap);
+	if ((kind == TKVM_LOG_STDOUT || kind == TKVM_LOG_STDERR) &&
+	    b[0] != '\0')
+		(void)snprintf(m->last_line, sizeof m->last_line, "%.190s", b);
+	if (m->log == NULL)
+		return;
+	n = strlen(b);
+	if (m->opt->max_log_bytes != 0 && m->stage == M_SERVE) {
+		if (m->log_bytes > m->opt->max_log_bytes)
+			return;
+		m->log_bytes += n;
+		if (m->log_bytes > m->opt->max_log_bytes)
+			(void)snprintf(b, sizeof b, "(no more log lines for "
+			    "this request: max-log-bytes)");
+	}
+	m->log(m->log_priv, kind, b);
+}
+
+void
+machine_fail(struct machine *m, enum tkvm_code code, const char *fmt, ...)
+{
+	va_list ap;
+	int n;
+
+	if (m->err.code != TKVM_OK)
+		return;			/* the first cause counts */
+	m->err.code = code;
+	n = snprintf(m->err.text, sizeof m->err.text, "tenant \"%s\": ",
+	    m->opt->tenant);
+	if (n < 0 || (size_t)n >= sizeof m->err.text)
+		n = 0;
+	va_start(ap, fmt);
+	(void)vsnprintf(m->err.text + n, sizeof m->err.text - (size_t)n, fmt,
+	    ap);
+	va_end(ap);
+}
+
+/* Ring bytes were written by the VMM: part of what a reset puts back. */
+void
+machine_gk_mark(struct gk_ctx *c, const void *p, size_t len)
+{
+	struct machine *m = c->priv;
+
+	as_mark(m->as, (uint64_t)((const uint8_t *)p - m->as->base), len);
+}

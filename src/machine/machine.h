@@ -1,0 +1,198 @@
+/*-
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * A machine: one guest process in one VM with one vCPU, being booted or being
+ * a fork.  What the layers above and below share about it.
+ *
+ * State that a reset restores is plain data without pointers (struct proc,
+ * struct thread, the VMAs), so that restoring is copying.
+ */
+
+#ifndef TKVM_MACHINE_H
+#define TKVM_MACHINE_H
+
+#include <linux/kvm.h>
+#include <poll.h>
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "tkvm.h"
+
+struct as;
+struct fs;
+struct gk;
+struct gk_ctx;
+struct hfile;
+struct tkvm_options;
+struct tkvm_image;
+struct vcpu;
+struct vm;
+struct wd_slot;
+
+#define MAX_THREADS	512
+#define MAX_HFILE	1024
+#define MAX_WAITFD	256
+#define NSIG_GUEST	64		/* signals 1 ... 64 */
+
+/* A system call handler's answer besides 0... and -errno */
+#define SYS_BLOCK	(-0x7778L)	/* = GK_BLOCK: try again when woken */
+#define SYS_NORETURN	(-0x7779L)	/* registers are set: leave RAX alone */
+
+enum thread_state {
+	T_FREE = 0,
+	T_RUN,			/* runnable or running */
+	T_WAIT,			/* in a system call that returned SYS_BLOCK */
+};
+
+struct thread {
+	uint8_t		state;		/* enum thread_state */
+	uint8_t		restart;	/* the handler has blocked before */
+	uint8_t		woken;		/* a futex wake reached it */
+	uint8_t		in_sigsuspend;	/* oldmask is to be restored */
+	int32_t		tid;
+	/* Where it was, user mode: a waiting thread is inside its call with
+	 * RIP behind the `syscall`, RAX not yet set. */
+	struct kvm_regs	regs;
+	uint64_t	fs_base, gs_base;
+	/* The call it waits in */
+	uint64_t	nr, a[6];
+	uint64_t	deadline;	/* guest CLOCK_MONOTONIC ns; ~0: none */
+	uint64_t	progress;	/* bytes done by the blocked call */
+	uint32_t	seen_gen;	/* gk->gen when it last looked */
+	/* futex(2) */
+	uint64_t	futex;		/* address waited on; 0: none */
+	uint32_t	futex_bits;
+	uint64_t	futex_seq;	/* who came first */
+	uint64_t	clear_tid;	/* set_tid_address(2) */
+	uint64_t	robust;		/* set_robust_list(2) */
+	/* signals */
+	uint64_t	sigmask, oldmask, sigpending;
+	uint64_t	alt_sp, alt_size;
+	uint32_t	alt_flags;
+	int32_t		sig_code[NSIG_GUEST + 1];	/* siginfo of a pending one */
+	uint64_t	sig_val[NSIG_GUEST + 1];
+	uint64_t	sigwait;	/* rt_sigtimedwait(2): waited for */
+	uint64_t	cr2, trapno, error_code;	/* of its last fault */
+	uint64_t	cpu_ns;		/* run so far */
+	char		comm[16];
+};
+
+struct ksigaction {			/* as the kernel's ABI has it */
+	uint64_t	handler, flags, restorer, mask;
+};
+
+#define MAX_GTIMER	32
+
+struct gtimer {				/* timer_create(2) */
+	uint8_t		used;
+	uint8_t		fired;		/* its signal is pending */
+	int32_t		clockid, notify, signo, tid, overrun;
+	uint64_t	value;		/* sigev_value */
+	uint64_t	next;		/* guest CLOCK_MONOTONIC; 0: disarmed */
+	uint64_t	interval;
+};
+
+struct proc {
+	uint32_t	pid, ppid, uid, gid;
+	uint32_t	image_pid;	/* the pid at freeze: still accepted */
+	uint32_t	next_tid;
+	uint32_t	nthreads;	/* alive */
+	uint32_t	hi_thread;	/* index + 1 of the highest ever used */
+	uint32_t	cur;		/* index of the thread in the vCPU */
+	uint32_t	umask;
+	int32_t		exited;		/* exit_group was called */
+	int32_t		exit_status;	/* as wait(2) has it */
+	int32_t		dumpable, no_new_privs;
+	uint64_t	sigpending;	/* process wide */
+	int32_t		sig_code[NSIG_GUEST + 1];
+	uint64_t	sig_val[NSIG_GUEST + 1];
+	struct ksigaction sigact[NSIG_GUEST + 1];
+	uint64_t	itimer_next, itimer_interval;	/* ITIMER_REAL, ns */
+	struct gtimer	gtimer[MAX_GTIMER];
+	uint64_t	futex_seq;
+	uint64_t	dead_cpu_ns;	/* of threads that are gone */
+	int32_t		nice;
+	uint64_t	rlim[16][2];
+	uint64_t	at_random;	/* where AT_RANDOM's bytes lie */
+	uint64_t	boot_mono;	/* start time, guest CLOCK_MONOTONIC */
+	char		exe[4096];	/* guest path */
+	char		cwd[4096];
+};
+
+enum machine_stage { M_BOOT, M_WARM, M_FROZEN, M_SERVE };
+
+struct machine {
+	unsigned	magic;
+#define MACHINE_MAGIC	0x4d414348
+	const struct tkvm_options *opt;
+	struct vm	*vm;
+	struct vcpu	*vcpu;
+	struct as	*as;
+	struct gk	*gk;		/* inside as */
+	enum machine_stage stage;
+	struct proc	proc;
+	struct thread	thread[MAX_THREADS];
+	struct kvm_xsave *xsave[MAX_THREADS];	/* of threads not in the vCPU */
+	struct hfile	*hfile[MAX_HFILE];
+	unsigned	hi_hfile;
+	struct fs	*fs;		/* view of the host: linux/perm.c */
+	/* What blocked calls wait for on the host; rebuilt when they are tried */
+	struct pollfd	waitfd[MAX_WAITFD];
+	unsigned	nwaitfd;
+	/* Guest CLOCK_MONOTONIC = host CLOCK_MONOTONIC - mono_off */
+	uint64_t	mono_off;
+	struct wd_slot	*wd;
+	uint64_t	deadline;	/* host CLOCK_MONOTONIC ns; ~0: none */
+	const volatile int *cancel;	/* of a boot */
+	int		resched;	/* let another thread run */
+	enum { PEND_NONE, PEND_RESULT, PEND_USER } pend; /* at next entry */
+	int		bases_ok;	/* cur's fs_base, gs_base are up to date */
+	int		exit_of;	/* thread whose call the vCPU sits in */
+	uint8_t		xs_own[MAX_THREADS]; /* xsave[] is newer than image's */
+	const struct machine *image;	/* a fork's frozen parent */
+	uint64_t	vdso;		/* where its ELF header is */
+	uint64_t	spurious_addr;
+	unsigned	spurious;
+	uint32_t	woke_gen;	/* gk->gen when waiters were last tried */
+	uint64_t	next_wake;	/* earliest deadline of a waiter */
+	uint64_t	out_since;	/* host ns: bytes lie in the ring */
+	int		want_output;	/* this run may end with OUTPUT */
+	int		host_ready;	/* a host descriptor became ready */
+	/* The end of this run, if it is not an ordinary idle */
+	struct tkvm_error err;
+	struct tkvm_fork_stats st;
+	tkvm_log_f	*log;
+	void		*log_priv;
+	uint64_t	log_bytes;	/* this request's */
+	uint8_t		enosys_seen[64];	/* bitmap: calls named once */
+	char		last_line[200];	/* of stdout or stderr, for errors */
+	/* the clock page, as last written */
+	struct {
+		uint64_t	tsc0, mult, real_ns, mono_ns;
+		int		usable;
+	} clk;
+	/* the emulated connection being served */
+	int		listener;	/* ofd index; -1 */
+	int		conn;		/* ofd index; -1 */
+	uint32_t	conn_id;
+	int		stdio_host;	/* fds 1, 2 go to the host's (tests) */
+};
+
+/* Time, as the guest sees it: ns */
+uint64_t machine_mono(const struct machine *);
+uint64_t machine_real(const struct machine *);
+
+/* One log line; the tenant's name is put in front by the sink. */
+void machine_log(struct machine *, enum tkvm_log, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+/* End the run with this error (the fork is then good only for a reset). */
+void machine_fail(struct machine *, enum tkvm_code, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+/* A blocked call of the thread at hand also waits for a host descriptor. */
+void machine_wait_fd(struct machine *, int fd, short events);
+/* The thread whose system call is being handled. */
+struct thread *machine_cur(struct machine *);
+/* Fill the in-memory kernel's context for thread t (t may be NULL). */
+void machine_gk_ctx(struct machine *, struct thread *, struct gk_ctx *);
+
+#endif

@@ -1,0 +1,346 @@
+/*-
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * A tenant's forks, handed out first come first served.
+ *
+ * Creating and destroying forks can wait in the kernel, so one helper thread
+ * per pool does both; the request path takes the pool's lock twice and holds
+ * it for a few pointers.
+ */
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "machine/priv.h"
+
+#define RETRY_S		1	/* after a fork could not be made */
+
+struct waiter {
+	pthread_cond_t	cond;
+	struct tkvm_fork *fork;
+	struct waiter	*next;
+};
+
+struct tkvm_pool {
+	unsigned	magic;
+#define POOL_MAGIC	0x504f4f4c
+	struct tkvm_image *image;
+	pthread_mutex_t	mtx;
+	pthread_cond_t	work;		/* for the helper */
+	pthread_cond_t	idle;		/* nothing is out any more */
+	pthread_t	helper;
+	int		stop;
+	struct tkvm_fork *ready;	/* most recently used first */
+	struct tkvm_fork *broken;	/* to be destroyed */
+	struct waiter	*first, **last;	/* the queue */
+	unsigned	want;
+	struct tkvm_pool_stats st;
+};
+
+/* ---- the helper -------------------------------------------------------------------------- */
+
+/* Called with the lock: give a ready fork to who waits longest, or keep it. */
+static void
+offer(struct tkvm_pool *p, struct tkvm_fork *f)
+{
+	struct waiter *w = p->first;
+
+	if (w == NULL) {
+		f->next = p->ready;
+		p->ready = f;
+		return;
+	}
+	p->first = w->next;
+	if (p->first == NULL)
+		p->last = &p->first;
+	p->st.queue--;
+	w->fork = f;
+	(void)pthread_cond_signal(&w->cond);
+}
+
+static void
+add_stats(struct tkvm_fork_stats *sum, const struct tkvm_fork_stats *d)
+{
+
+	sum->requests += d->requests;
+	sum->exits += d->exits;
+	sum->syscalls += d->syscalls;
+	sum->faults += d->faults;
+	sum->resets += d->resets;
+	sum->pages_reset += d->pages_reset;
+	sum->remaps += d->remaps;
+	sum->unknown += d->unknown;
+	sum->run_ns += d->run_ns;
+	sum->reset_ns += d->reset_ns;
+}
+
+static void
+destroy(struct tkvm_pool *p, struct tkvm_fork *f)
+{
+	struct tkvm_fork_stats st;
+
+	tkvm_fork_stats(f, &st);
+	tkvm_fork_free(&f);
+	(void)pthread_mutex_lock(&p->mtx);
+	add_stats(&p->st.sum, &st);
+	p->st.destroyed++;
+	p->st.forks--;
+	(void)pthread_mutex_unlock(&p->mtx);
+}
+
+static void
+nap(struct tkvm_pool *p)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_REALTIME, &ts);
+	ts.tv_sec += RETRY_S;
+	if (!p->stop)
+		(void)pthread_cond_timedwait(&p->work, &p->mtx, &ts);
+}
+
+static void *
+helper_main(void *priv)
+{
+	struct tkvm_pool *p = priv;
+	struct tkvm_error err;
+	struct tkvm_fork *f;
+
+	(void)pthread_setname_np(pthread_self(), "tkvm-pool");
+	(void)pthread_mutex_lock(&p->mtx);
+	while (!p->stop) {
+		if (p->broken != NULL) {
+			f = p->broken;
+			p->broken = f->next;
+			(void)pthread_mutex_unlock(&p->mtx);
+			destroy(p, f);
+			(void)pthread_mutex_lock(&p->mtx);
+		} else if (p->st.forks < p->want) {
+			(void)pthread_mutex_unlock(&p->mtx);
+			f = tkvm_fork_new(p->image, &err);
+			if (f == NULL)
+				machine_log(p->image->m, TKVM_LOG_ERROR,
+				    "%s", err.text);
+			(void)pthread_mutex_lock(&p->mtx);
+			if (f != NULL) {
+				p->st.forks++;
+				p->st.created++;
+				offer(p, f);
+			} else
+				nap(p);
+		} else
+			(void)pthread_cond_wait(&p->work, &p->mtx);
+	}
+	(void)pthread_mutex_unlock(&p->mtx);
+	return (NULL);
+}
+
+/* ---- life ---------------------------------------------------------------------------------- */
+
+struct tkvm_pool *
+tkvm_pool_new(struct tkvm_image *img, struct tkvm_error *err)
+{
+	struct tkvm_pool *p;
+	int i;
+
+	CHECK_OBJ_NOTNULL(img, IMAGE_MAGIC);
+	ALLOC_OBJ(p, POOL_MAGIC);
+	if (p == NULL) {
+		(void)err_set(err, TKVM_E_MEMORY, "out of memory");
+		return (NULL);
+	}
+	p->last = &p->first;
+	p->want = img->opt->threads > 0 ? img->opt->threads : 1;
+	p->ready = tkvm_fork_new(img, err);
+	if (p->ready == NULL) {
+		FREE_OBJ(p);
+		return (NULL);
+	}
+	p->st.forks = p->st.created = 1;
+	AZ(pthread_mutex_init(&p->mtx, NULL));
+	AZ(pthread_cond_init(&p->work, NULL));
+	AZ(pthread_cond_init(&p->idle, NULL));
+	p->image = img;
+	tkvm_image_ref(img);
+	i = pthread_create(&p->helper, NULL, helper_main, p);
+	if (i != 0) {
+		(void)err_set(err, TKVM_E_MEMORY,
+		    "cannot start a pool's helper thread: %s", strerror(i));
+		tkvm_fork_free(&p->ready);
+		tkvm_image_unref(&p->image);
+		FREE_OBJ(p);
+	}
+	return (p);
+}
+
+void
+tkvm_pool_free(struct tkvm_pool **pp)
+{
+	struct tkvm_pool *p;
+	struct tkvm_fork *f;
+
+	TAKE_OBJ_NOTNULL(p, pp, POOL_MAGIC);
+	(void)pthread_mutex_lock(&p->mtx);
+	p->stop = 1;
+	(void)pthread_cond_signal(&p->work);
+	while (p->st.busy > 0 || p->first != NULL)
+		(void)pthread_cond_wait(&p->idle, &p->mtx);
+	(void)pthread_mutex_unlock(&p->mtx);
+	(void)pthread_join(p->helper, NULL);
+	while ((f = p->ready) != NULL) {
+		p->ready = f->next;
+		tkvm_fork_free(&f);
+	}
+	while ((f = p->broken) != NULL) {
+		p->broken = f->next;
+		tkvm_fork_free(&f);
+	}
+	(void)pthread_mutex_destroy(&p->mtx);
+	(void)pthread_cond_destroy(&p->work);
+	(void)pthread_cond_destroy(&p->idle);
+	tkvm_image_unref(&p->image);
+	FREE_OBJ(p);
+}
+
+/* ---- take and give --------------------------------------------------------------------------- */
+
+/* With the lock: the one that last ran on this thread, or the hottest. */
+static struct tkvm_fork *
+pick_ready(struct tkvm_pool *p)
+{
+	struct tkvm_fork **pf, *f;
+	pthread_t self = pthread_self();
+	unsigned n = 0;
+
+	for (pf = &p->ready; (f = *pf) != NULL && n < 64; pf = &f->next, n++)
+		if (f->has_last && pthread_equal(f->last, self))
+			break;
+	if (f == NULL || n == 64)
+		pf = &p->ready;
+	f = *pf;
+	if (f != NULL)
+		*pf = f->next;
+	return (f);
+}
+
+static struct tkvm_fork *
+wait_in_queue(struct tkvm_pool *p)
+{
+	const double limit = p->image->opt->queue_time;
+	struct waiter w, **pw;
+	struct timespec ts;
+	uint64_t end;
+
+	memset(&w, 0, sizeof w);
+	{
+		pthread_condattr_t a;
+
+		AZ(pthread_condattr_init(&a));
+		AZ(pthread_condattr_setclock(&a, CLOCK_MONOTONIC));
+		AZ(pthread_cond_init(&w.cond, &a));
+		AZ(pthread_condattr_destroy(&a));
+	}
+	end = host_mono() + (uint64_t)(limit * 1e9);
+	ts.tv_sec = (time_t)(end / 1000000000UL);
+	ts.tv_nsec = (long)(end % 1000000000UL);
+	*p->last = &w;
+	p->last = &w.next;
+	p->st.queue++;
+	p->st.queued++;
+	while (w.fork == NULL)
+		if (pthread_cond_timedwait(&w.cond, &p->mtx, &ts) == ETIMEDOUT)
+			break;
+	if (w.fork == NULL) {
+		for (pw = &p->first; *pw != &w; pw = &(*pw)->next)
+			continue;
+		*pw = w.next;
+		if (p->last == &w.next)
+			p->last = pw;
+		p->st.queue--;
+	}
+	(void)pthread_cond_destroy(&w.cond);
+	return (w.fork);
+}
+
+struct tkvm_fork *
+tkvm_pool_take(struct tkvm_pool *p, double *queued, struct tkvm_error *err)
+{
+	const struct tkvm_options *o;
+	struct tkvm_fork *f;
+	unsigned limit;
+	uint64_t t0;
+
+	CHECK_OBJ_NOTNULL(p, POOL_MAGIC);
+	o = p->image->opt;
+	limit = o->queue_limit > 0 ? o->queue_limit : 4 * p->want;
+	*queued = 0;
+	(void)pthread_mutex_lock(&p->mtx);
+	p->st.requests++;
+	f = p->first == NULL ? pick_ready(p) : NULL;
+	if (f == NULL && !p->stop && p->st.queue < limit) {
+		t0 = host_mono();
+		f = wait_in_queue(p);
+		*queued = (double)(host_mono() - t0) / 1e9;
+	}
+	if (f != NULL)
+		p->st.busy++;
+	else {
+		p->st.rejected++;
+		(void)err_set(err, TKVM_E_BUSY, "tenant \"%s\": all %u forks "
+		    "are busy (threads, queue-limit, queue-time)", o->tenant,
+		    p->want);
+		if (p->stop)
+			(void)pthread_cond_signal(&p->idle);
+	}
+	(void)pthread_mutex_unlock(&p->mtx);
+	return (f);
+}
+
+void
+tkvm_pool_give(struct tkvm_pool *p, struct tkvm_fork **pf, int broken)
+{
+	struct tkvm_error err = { TKVM_OK, "" };
+	struct tkvm_fork *f;
+	int failed = 0;
+
+	CHECK_OBJ_NOTNULL(p, POOL_MAGIC);
+	TAKE_OBJ_NOTNULL(f, pf, FORK_MAGIC);
+	if (!broken && p->image->opt->ephemeral)
+		failed = tkvm_fork_reset(f, &err) != 0;
+	else if (!broken && f->m->err.code != TKVM_OK)
+		failed = broken = 1;	/* resident, and it died */
+	if (failed && err.code != TKVM_OK)
+		machine_log(p->image->m, err.code == TKVM_E_LIMIT ?
+		    TKVM_LOG_INFO : TKVM_LOG_ERROR, "%s", err.text);
+	(void)pthread_mutex_lock(&p->mtx);
+	p->st.busy--;
+	if (failed && !broken)
+		p->st.reset_failures++;
+	if (broken || failed) {
+		f->next = p->broken;
+		p->broken = f;
+		(void)pthread_cond_signal(&p->work);
+	} else
+		offer(p, f);
+	if (p->stop && p->st.busy == 0)
+		(void)pthread_cond_signal(&p->idle);
+	(void)pthread_mutex_unlock(&p->mtx);
+}
+
+void
+tkvm_pool_stats(struct tkvm_pool *p, struct tkvm_pool_stats *st)
+{
+	struct tkvm_fork_stats one;
+	struct tkvm_fork *f;
+
+	CHECK_OBJ_NOTNULL(p, POOL_MAGIC);
+	(void)pthread_mutex_lock(&p->mtx);
+	*st = p->st;
+	for (f = p->ready; f != NULL; f = f->next) {
+		tkvm_fork_stats(f, &one);
+		add_stats(&st->sum, &one);
+		st->sum.private_pages += one.private_pages;
+	}
+	(void)pthread_mutex_unlock(&p->mtx);
+}

@@ -1,0 +1,126 @@
+/*-
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * The inside of the machine layer.
+ */
+
+#ifndef TKVM_MACHINE_PRIV_H
+#define TKVM_MACHINE_PRIV_H
+
+#include <pthread.h>
+
+#include "conf/options.h"
+#include "error.h"
+#include "gk.h"
+#include "kvm/kvm.h"
+#include "layout.h"
+#include "linux/linux.h"
+#include "machine/machine.h"
+#include "mem/as.h"
+#include "obj.h"
+
+/* ---- watchdog (watchdog.c): one thread that kicks machines ------------------- */
+
+struct wd_slot {
+	unsigned	magic;
+#define WD_MAGIC	0x57445347
+	unsigned	idx;		/* in the table of states */
+	struct vcpu	*vcpu;
+	pid_t		tid;		/* who runs it, while armed */
+	uint64_t	deadline;	/* host ns */
+	const volatile int *cancel;
+	_Atomic uint64_t out_since;	/* host ns; 0: nothing to look at */
+	_Atomic uint32_t tick;		/* several threads: preempt */
+	uint64_t	last_tick;
+	_Atomic uint32_t sent, handled;	/* kicks */
+	_Atomic uint32_t expired;	/* deadline or cancel */
+};
+
+struct wd_slot *wd_new(struct vcpu *, struct tkvm_error *);
+void wd_free(struct wd_slot **);
+/* From here on this thread may be kicked; until disarm returns. */
+void wd_arm(struct wd_slot *, uint64_t deadline, const volatile int *cancel);
+void wd_disarm(struct wd_slot *);
+
+uint64_t host_mono(void);		/* ns */
+uint64_t host_real(void);
+
+/* ---- clock.c --------------------------------------------------------------------- */
+
+/* The guest's CLOCK_MONOTONIC continues at mono_ns from now on. */
+void clock_start(struct machine *, uint64_t mono_ns);
+/* pid, tid and so on into the clock page */
+void vvar_update(struct machine *);
+
+/* ---- kern.c: blob and vDSO -------------------------------------------------------- */
+
+int kern_install(struct machine *, struct tkvm_error *);
+uint64_t kern_lstar(const struct kvmhost *);
+uint64_t kern_efault(void);
+
+/* ---- load.c ------------------------------------------------------------------------ */
+
+int load_program(struct machine *, struct tkvm_error *);
+
+void machine_gk_mark(struct gk_ctx *, const void *, size_t);
+
+/* ---- run.c -------------------------------------------------------------------------- */
+
+enum tkvm_run machine_run(struct machine *, int want_output);
+/* The earliest time (guest monotonic ns) at which a waiter or timer is due.
+ * `listener`: leave out threads that wait for the listener. */
+uint64_t machine_next_wake(struct machine *, int without_listener);
+/* 1: run again; 0: `until` (host ns); -1: nothing wakes it, or *err */
+int machine_wait(struct machine *, uint64_t until, struct tkvm_error *);
+/* Save the running thread's state out of the vCPU. */
+int machine_park(struct machine *);
+
+/* ---- fork.c, image.c ----------------------------------------------------------------- */
+
+struct tkvm_image {
+	unsigned	magic;
+#define IMAGE_MAGIC	0x494d4147
+	atomic_int	refs;
+	struct tkvm_options *opt;
+	struct machine	*m;		/* frozen: no vm, no vcpu */
+	uint64_t	mono;		/* guest monotonic ns at freeze */
+	struct tkvm_image_stats st;
+	struct sockaddr_storage listen;
+	socklen_t	listen_len;
+	/* what forks have learned about the pages a request writes */
+	pthread_mutex_t	mtx;
+	uint32_t	*learned, nlearned;
+};
+
+struct tkvm_fork {
+	unsigned	magic;
+#define FORK_MAGIC	0x464f524b
+	struct machine	*m;
+	struct tkvm_image *image;	/* NULL: the machine being booted */
+	struct runner	*runner;	/* pinned thread, or NULL */
+	int		dirty;		/* ran since the last reset */
+	uint32_t	conn_seq;
+	unsigned	resets;
+	pthread_t	last;		/* thread that ran it last */
+	int		has_last;
+	struct tkvm_fork *next;		/* in a pool's list */
+	uint8_t		rnd[1024];	/* fresh random bytes, refilled off */
+	unsigned	rnd_left;	/* the request path */
+};
+
+struct machine *machine_new(const struct tkvm_options *);
+void machine_free(struct machine **);
+int machine_reset(struct machine *, struct tkvm_error *);
+int machine_verify(struct machine *, struct tkvm_error *);
+
+/* ---- runner.c: a pinned thread per fork ---------------------------------------------- */
+
+struct runner *runner_new(struct tkvm_error *);
+void runner_free(struct runner **);
+/* Call fn(priv) on the runner's thread and wait for it. */
+void runner_call(struct runner *, void (*fn)(void *), void *priv);
+
+/* symbol.c */
+const char *machine_symbol(struct machine *, uint64_t rip, char *, size_t);
+
+#endif

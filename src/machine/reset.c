@@ -1,0 +1,190 @@
+/*-
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * Putting a fork back to the frozen state, and proving it.
+ */
+
+#include <stdio.h>
+#include <string.h>
+
+#include "machine/priv.h"
+
+/*
+ * The in-memory kernel's tables are written by the VMM with plain stores, so
+ * they are compared: only the parts in use, on either side.
+ */
+static void
+gk_learn(struct machine *m)
+{
+	const struct as *im = m->as->image;
+	const struct gk *a = m->gk, *b = (const void *)(im->base + GPA_GK);
+	const struct {
+		uint64_t	off, size;
+	} part[] = {
+		{ 0, PAGE_SZ },
+		{ offsetof(struct gk, fd), sizeof a->fd[0] *
+		    (a->hi_fd > b->hi_fd ? a->hi_fd : b->hi_fd) },
+		{ offsetof(struct gk, addr), sizeof a->addr +
+		    sizeof a->addr_used },
+		{ offsetof(struct gk, ofd), sizeof a->ofd[0] *
+		    (a->hi_ofd > b->hi_ofd ? a->hi_ofd : b->hi_ofd) },
+		{ offsetof(struct gk, epi), sizeof a->epi[0] *
+		    (a->hi_epi > b->hi_epi ? a->hi_epi : b->hi_epi) },
+	};
+	uint64_t gpa, end;
+	unsigned u;
+
+	for (u = 0; u < NELEM(part); u++) {
+		gpa = GPA_GK + part[u].off;
+		end = gpa + part[u].size;
+		/* the marks themselves may be nonsense */
+		if (end > GPA_GK + offsetof(struct gk, buf) || end < gpa)
+			end = GPA_GK + offsetof(struct gk, buf);
+		for (; gpa < end; gpa += PAGE_SZ)
+			if (!bit_get(&m->as->priv, gpa / PAGE_SZ) &&
+			    memcmp(m->as->base + gpa, im->base + gpa, PAGE_SZ))
+				as_mark(m->as, gpa, 1);
+	}
+}
+
+static void
+hfiles_reset(struct machine *m)
+{
+	const struct machine *im = m->image;
+	unsigned u, hi;
+
+	hi = m->hi_hfile > im->hi_hfile ? m->hi_hfile : im->hi_hfile;
+	for (u = 0; u < hi; u++) {
+		if (m->hfile[u] == im->hfile[u])
+			continue;
+		if (m->hfile[u] != NULL)
+			hfile_unref(&m->hfile[u]);
+		m->hfile[u] = im->hfile[u];
+		if (m->hfile[u] != NULL)
+			hfile_ref(m->hfile[u]);
+	}
+	m->hi_hfile = im->hi_hfile;
+}
+
+static void
+threads_reset(struct machine *m)
+{
+	const struct machine *im = m->image;
+	unsigned u;
+
+	for (u = im->proc.hi_thread; u < m->proc.hi_thread; u++)
+		memset(&m->thread[u], 0, sizeof m->thread[u]);
+	memcpy(m->thread, im->thread,
+	    im->proc.hi_thread * sizeof m->thread[0]);
+	m->proc = im->proc;
+	memset(m->xs_own, 0, sizeof m->xs_own);
+}
+
+int
+machine_reset(struct machine *m, struct tkvm_error *err)
+{
+	const struct machine *im = m->image;
+	uint64_t t0;
+
+	CHECK_OBJ_NOTNULL(im, MACHINE_MAGIC);
+	t0 = host_mono();
+	gk_learn(m);
+	if (as_reset(m->as, err) != 0) {
+		err_prefix(err, "tenant \"%s\"", m->opt->tenant);
+		return (-1);
+	}
+	hfiles_reset(m);
+	threads_reset(m);
+	if (vcpu_set_xsave(m->vcpu, im->xsave[m->proc.cur]) != 0)
+		return (err_set(err, TKVM_E_KVM, "tenant \"%s\": KVM_SET_XSAVE "
+		    "failed", m->opt->tenant));
+	m->stage = M_FROZEN;
+	m->pend = PEND_USER;
+	m->bases_ok = 1;
+	m->exit_of = -1;
+	m->resched = 0;
+	m->conn = -1;
+	m->nwaitfd = 0;
+	m->next_wake = 0;
+	m->spurious_addr = 0;
+	m->out_since = 0;
+	m->log_bytes = 0;
+	m->log = m->opt->log;
+	m->log_priv = m->opt->log_priv;
+	m->err.code = TKVM_OK;
+	m->last_line[0] = '\0';
+	memset(m->enosys_seen, 0, sizeof m->enosys_seen);
+	m->woke_gen = m->gk->gen;
+	m->st.resets++;
+	m->st.reset_ns += host_mono() - t0;
+	return (0);
+}
+
+/* ---- verify-reset ---------------------------------------------------------------------- */
+
+/* Equal vector state: components that are not in use count as their initial
+ * values.  Intel SDM vol. 1, 13.4 */
+static int
+xsave_equal(const struct kvm_xsave *x, const struct kvm_xsave *y)
+{
+	const uint8_t *a = (const void *)x, *b = (const void *)y;
+	static const uint8_t zero[256];
+	uint64_t bva, bvb;
+
+	memcpy(&bva, a + 512, 8);
+	memcpy(&bvb, b + 512, 8);
+	/* x87 control to opcode (the instruction pointers may move), MXCSR */
+	if (memcmp(a, b, 8) != 0 || memcmp(a + 24, b + 24, 4) != 0)
+		return (0);
+	/* ST and XMM registers */
+	if (memcmp(a + 32, b + 32, 128) != 0 ||
+	    memcmp(a + 160, b + 160, 256) != 0)
+		return (0);
+	return (memcmp((bva & 4) ? a + 576 : zero,
+	    (bvb & 4) ? b + 576 : zero, 256) == 0);
+}
+
+static const char *
+verify_host_side(struct machine *m)
+{
+	const struct machine *im = m->image;
+	struct kvm_xsave *x;
+	unsigned u;
+	int ok;
+
+	for (u = 0; u < MAX_HFILE; u++)
+		if (m->hfile[u] != im->hfile[u])
+			return ("open files");
+	if (memcmp(&m->proc, &im->proc, sizeof m->proc) != 0)
+		return ("process state");
+	if (memcmp(m->thread, im->thread, sizeof m->thread) != 0)
+		return ("threads");
+	x = malloc(sizeof *x);
+	if (x == NULL)
+		return ("(out of memory)");
+	ok = vcpu_get_xsave(m->vcpu, x) == 0 &&
+	    xsave_equal(x, im->xsave[m->proc.cur]);
+	free(x);
+	return (ok ? NULL : "vector registers");
+}
+
+/* After machine_reset(): is it the image again?  0, or -1 with *err. */
+int
+machine_verify(struct machine *m, struct tkvm_error *err)
+{
+	uint64_t bad, gpa = 0;
+	const char *what;
+
+	bad = as_verify(m->as, &gpa);
+	if (bad != 0)
+		return (err_set(err, TKVM_E_INTERNAL, "tenant \"%s\": "
+		    "verify-reset: %lu pages differ from the image, the first "
+		    "at guest physical 0x%lx", m->opt->tenant,
+		    (unsigned long)bad, (unsigned long)gpa));
+	what = verify_host_side(m);
+	if (what != NULL)
+		return (err_set(err, TKVM_E_INTERNAL, "tenant \"%s\": "
+		    "verify-reset: %s differ from the image", m->opt->tenant,
+		    what));
+	return (0);
+}

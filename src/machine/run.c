@@ -1,0 +1,637 @@
+/*-
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * Running a guest: entering the vCPU, answering what it leaves for, and
+ * sharing it among the guest's threads (N:1, preempted by the watchdog).
+ *
+ * The vCPU holds the state of thread proc.cur; the other threads' registers
+ * and vector state are in their records.  A waiting thread stays inside its
+ * system call: when something changed the handler is simply called again.
+ */
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "linux/dispatch.h"
+#include "machine/priv.h"
+
+#define SPURIOUS_FLUSH	8	/* faults on a page that is mapped */
+#define SPURIOUS_DIE	64
+
+struct thread *
+machine_cur(struct machine *m)
+{
+
+	return (&m->thread[m->proc.cur]);
+}
+
+static unsigned
+idx_of(const struct machine *m, const struct thread *t)
+{
+
+	return ((unsigned)(t - m->thread));
+}
+
+/* ---- thread state in and out of the vCPU ------------------------------------------- */
+
+static struct kvm_xsave *
+xsave_buf(struct machine *m, unsigned i)
+{
+
+	if (m->xsave[i] == NULL)
+		m->xsave[i] = calloc(1, sizeof *m->xsave[i]);
+	return (m->xsave[i]);
+}
+
+/* The vector state of a thread that is not in the vCPU */
+static const struct kvm_xsave *
+xsave_parked(const struct machine *m, unsigned i)
+{
+
+	if (m->xs_own[i] || m->image == NULL)
+		return (m->xsave[i]);
+	return (m->image->xsave[i]);
+}
+
+/* Segment bases can be changed by the program itself (wrfsbase). */
+static void
+bases(struct machine *m)
+{
+	struct thread *t = machine_cur(m);
+
+	if (!m->bases_ok)
+		vcpu_bases(m->vcpu, &t->fs_base, &t->gs_base);
+	m->bases_ok = 1;
+}
+
+int
+machine_park(struct machine *m)
+{
+	const unsigned i = m->proc.cur;
+	struct kvm_xsave *x;
+
+	x = xsave_buf(m, i);
+	if (x == NULL)
+		return (-ENOMEM);
+	bases(m);
+	if (vcpu_get_xsave(m->vcpu, x) != 0)
+		return (-EIO);
+	m->xs_own[i] = 1;
+	return (0);
+}
+
+int
+machine_get_xsave(struct machine *m, struct thread *t, struct kvm_xsave *to)
+{
+	const unsigned i = idx_of(m, t);
+	const struct kvm_xsave *x;
+
+	if (i == m->proc.cur)
+		return (vcpu_get_xsave(m->vcpu, to));
+	x = xsave_parked(m, i);
+	if (x == NULL)
+		memset(to, 0, sizeof *to);
+	else
+		*to = *x;
+	return (0);
+}
+
+int
+machine_set_xsave(struct machine *m, struct thread *t,
+    const struct kvm_xsave *from)
+{
+	const unsigned i = idx_of(m, t);
+	struct kvm_xsave *x;
+
+	if (i == m->proc.cur)
+		return (vcpu_set_xsave(m->vcpu, from));
+	x = xsave_buf(m, i);
+	if (x == NULL)
+		return (-ENOMEM);
+	*x = *from;
+	m->xs_own[i] = 1;
+	return (0);
+}
+
+unsigned
+machine_xsave_size(const struct machine *m)
+{
+
+	return (m->vm->host->xsave_size);
+}
+
+uint64_t
+machine_xcr0(const struct machine *m)
+{
+
+	return (m->vm->host->xcr0);
+}
+
+/* Put thread i into the vCPU instead of the one that is there. */
+static int
+switch_to(struct machine *m, unsigned i)
+{
+	const struct kvm_xsave *x;
+
+	if (m->thread[m->proc.cur].state != T_FREE && machine_park(m) != 0) {
+		machine_fail(m, TKVM_E_MEMORY, "cannot save a thread's state");
+		return (-1);
+	}
+	x = xsave_parked(m, i);
+	m->proc.cur = i;
+	m->exit_of = -1;
+	m->pend = PEND_USER;
+	m->bases_ok = 1;
+	if (x != NULL && vcpu_set_xsave(m->vcpu, x) != 0) {
+		machine_fail(m, TKVM_E_INTERNAL, "KVM_SET_XSAVE failed");
+		return (-1);
+	}
+	vvar_update(m);
+	return (0);
+}
+
+/* ---- waiting threads ------------------------------------------------------------------ */
+
+void
+machine_wait_fd(struct machine *m, int fd, short events)
+{
+
+	if (m->nwaitfd == MAX_WAITFD)
+		return;
+	m->waitfd[m->nwaitfd].fd = fd;
+	m->waitfd[m->nwaitfd].revents = 0;
+	m->waitfd[m->nwaitfd++].events = events;
+}
+
+void
+machine_gk_ctx(struct machine *m, struct thread *t, struct gk_ctx *c)
+{
+
+	memset(c, 0, sizeof *c);
+	c->gk = m->gk;
+	c->priv = m;
+	c->now_mono = machine_mono(m);
+	c->now_real = machine_real(m);
+	c->host_poll = files_host_poll;
+	c->host_release = files_host_release;
+	c->mark = machine_gk_mark;
+	c->pid = m->proc.pid;
+	c->uid = m->proc.uid;
+	c->gid = m->proc.gid;
+	if (t != NULL) {
+		c->deadline = t->deadline;
+		c->restart = t->restart;
+		c->progress = t->progress;
+	}
+}
+
+/* t's call has an answer. */
+static void
+call_done(struct machine *m, struct thread *t, int64_t r)
+{
+
+	t->state = T_RUN;
+	t->restart = 0;
+	t->woken = 0;
+	if (r == SYS_NORETURN) {
+		if (idx_of(m, t) == m->proc.cur)
+			m->pend = PEND_USER;
+		return;
+	}
+	t->regs.rax = (uint64_t)r;
+	if (idx_of(m, t) == m->proc.cur)
+		m->pend = m->exit_of == (int)m->proc.cur ? PEND_RESULT :
+		    PEND_USER;
+}
+
+/* Try the call of a waiting thread again. */
+static void
+retry(struct machine *m, struct thread *t)
+{
+	int64_t r;
+
+	t->seen_gen = m->gk->gen;
+	t->restart = 1;
+	r = linux_call(m, t);
+	if (r == SYS_BLOCK)
+		return;
+	linux_trace(m, t, r);
+	if (t->state == T_FREE)
+		return;
+	call_done(m, t, r);
+}
+
+/*
+ * Look at every waiting thread that may go on: woken, interrupted, timed out,
+ * or (all that wait for descriptors) when something changed.
+ */
+static void
+wake_waiters(struct machine *m)
+{
+	struct gk_ctx c;
+	struct thread *t;
+	uint64_t now, due;
+	unsigned i;
+
+	machine_gk_ctx(m, NULL, &c);
+	m->next_wake = gk_next_timer(&c);	/* notes what has expired */
+	due = timers_run(m);
+	if (due < m->next_wake)
+		m->next_wake = due;
+	now = machine_mono(m);
+	m->nwaitfd = 0;
+	m->woke_gen = m->gk->gen;
+	for (i = 0; i < m->proc.hi_thread; i++) {
+		t = &m->thread[i];
+		if (t->state != T_WAIT)
+			continue;
+		if (signal_pending(m, t) && signal_interrupt(m, t)) {
+			if (i == m->proc.cur)
+				m->pend = PEND_USER;
+			continue;
+		}
+		if (t->woken || t->deadline <= now || t->futex == 0)
+			retry(m, t);
+		if (t->state == T_WAIT && t->deadline < m->next_wake)
+			m->next_wake = t->deadline;
+		if (m->err.code != TKVM_OK)
+			return;
+	}
+	m->host_ready = 0;
+}
+
+uint64_t
+machine_next_wake(struct machine *m, int without_listener)
+{
+	struct gk_ctx c;
+	struct thread *t;
+	uint64_t w, n;
+	unsigned i;
+
+	machine_gk_ctx(m, NULL, &c);
+	w = gk_next_timer(&c);
+	n = timers_run(m);
+	if (n < w)
+		w = n;
+	for (i = 0; i < m->proc.hi_thread; i++) {
+		t = &m->thread[i];
+		if (t->state != T_WAIT || t->deadline >= w)
+			continue;
+		if (without_listener && gk_waits_listener(&c, t->nr, t->a) > 0)
+			continue;
+		w = t->deadline;
+	}
+	return (w);
+}
+
+/*
+ * The thread to run next: the one at hand unless it is to give way; NULL when
+ * all wait.
+ */
+static struct thread *
+pick(struct machine *m)
+{
+	unsigned i, k, n = m->proc.hi_thread;
+	struct thread *t;
+
+	t = machine_cur(m);
+	if (t->state == T_RUN && !m->resched)
+		return (t);
+	m->resched = 0;
+	for (k = 1; k <= n; k++) {
+		i = (m->proc.cur + k) % n;
+		if (m->thread[i].state != T_RUN)
+			continue;
+		if (i != m->proc.cur && switch_to(m, i) != 0)
+			return (NULL);
+		return (&m->thread[i]);
+	}
+	return (NULL);
+}
+
+/* ---- exits --------------------------------------------------------------------------- */
+
+static void
+on_syscall(struct machine *m, struct thread *t)
+{
+	int64_t r;
+	int k;
+
+	vcpu_user_regs(m->vcpu, &t->regs, &k);
+	m->exit_of = (int)m->proc.cur;
+	t->nr = t->regs.rax;
+	t->a[0] = t->regs.rdi;
+	t->a[1] = t->regs.rsi;
+	t->a[2] = t->regs.rdx;
+	t->a[3] = t->regs.r10;
+	t->a[4] = t->regs.r8;
+	t->a[5] = t->regs.r9;
+	t->restart = 0;
+	t->woken = 0;
+	/* Calls that copy or change segment bases see the true ones. */
+	if (t->nr == 56 || t->nr == 435 || t->nr == 158)
+		bases(m);
+	r = linux_call(m, t);
+	linux_trace(m, t, r);
+	if (t->state == T_FREE)
+		return;			/* it was exit(2) */
+	if (r == SYS_BLOCK) {
+		t->state = T_WAIT;
+		t->seen_gen = m->gk->gen;
+		return;
+	}
+	call_done(m, t, r);
+	if (t->nr == 158)
+		m->pend = PEND_USER;	/* arch_prctl may have set one */
+}
+
+/* Exceptions other than page faults: signal, si_code. Intel SDM 6.15 */
+static const struct {
+	uint8_t	sig, code;
+} fault_signal[32] = {
+	[0]  = { SIGFPE, FPE_INTDIV },
+	[1]  = { SIGTRAP, TRAP_TRACE },
+	[3]  = { SIGTRAP, 0x80 },
+	[4]  = { SIGSEGV, 0x80 },
+	[5]  = { SIGSEGV, 0x80 },
+	[6]  = { SIGILL, ILL_ILLOPN },
+	[7]  = { SIGFPE, FPE_FLTINV },
+	[10] = { SIGSEGV, 0x80 },
+	[11] = { SIGBUS, BUS_ADRERR },
+	[12] = { SIGBUS, 0x80 },
+	[13] = { SIGSEGV, 0x80 },
+	[16] = { SIGFPE, FPE_FLTINV },
+	[17] = { SIGBUS, BUS_ADRALN },
+	[19] = { SIGFPE, FPE_FLTINV },
+};
+
+/* A fault on a page that is mapped: a translation KVM still holds. */
+static int
+spurious(struct machine *m, uint64_t addr)
+{
+	uint64_t gpa;
+
+	if (m->spurious_addr != PAGE_DOWN(addr)) {
+		m->spurious_addr = PAGE_DOWN(addr);
+		m->spurious = 0;
+	}
+	if (++m->spurious < SPURIOUS_FLUSH)
+		return (0);
+	gpa = as_gpa(m->as, addr);
+	if (gpa != 0) {
+		flush_add(m->as, PAGE_DOWN(gpa), PAGE_SZ);
+		flush_commit(m->as);
+	}
+	return (m->spurious > SPURIOUS_DIE ? -1 : 0);
+}
+
+static void
+out_of_memory(struct machine *m)
+{
+
+	if (m->stage == M_SERVE)
+		machine_fail(m, TKVM_E_LIMIT, "out of memory: the request "
+		    "used more than max-request-memory (%u MiB)",
+		    m->opt->max_request_memory);
+	else
+		machine_fail(m, TKVM_E_LIMIT, "out of memory: the program "
+		    "needs more than max-main-memory (%u MiB)",
+		    m->opt->max_main_memory);
+}
+
+/* 1: handled, go on where it was; 0: a signal is due, *code says which */
+static int
+page_fault(struct machine *m, int *code)
+{
+	const uint64_t ec = m->vcpu->error_code, addr = m->vcpu->cr2;
+	uint64_t before = m->as->faults;
+	int i;
+
+	*code = SEGV_MAPERR;
+	if (addr < GVA_USER_MIN || addr >= GVA_USER_END)
+		return (0);
+	i = as_fault(m->as, addr, (ec & 0x10) ? AS_X : (ec & 2) ? AS_W : AS_R);
+	if (i == -ENOMEM) {
+		out_of_memory(m);
+		return (1);
+	}
+	if (i == -EACCES)
+		*code = SEGV_ACCERR;
+	if (i != 0)
+		return (0);
+	m->st.faults++;
+	if (before != m->as->faults)
+		m->spurious = 0;
+	else if (spurious(m, addr) != 0) {
+		machine_fail(m, TKVM_E_INTERNAL, "endless page faults at "
+		    "0x%lx", (unsigned long)addr);
+	}
+	return (1);
+}
+
+static void
+on_fault(struct machine *m, struct thread *t)
+{
+	struct vcpu *v = m->vcpu;
+	struct kvm_regs regs;
+	int code = 0, in_kernel, sig;
+
+	vcpu_user_regs(v, &regs, &in_kernel);
+	if (v->vector == 14 && page_fault(m, &code)) {
+		if (in_kernel)
+			vcpu_set_kernel(v, 0);
+		else {
+			t->regs = regs;
+			m->pend = PEND_USER;
+		}
+		return;
+	}
+	if (in_kernel && v->vector == 14) {
+		/* A copy in the blob to a bad address: EFAULT */
+		vcpu_set_kernel(v, kern_efault());
+		return;
+	}
+	if (v->vector == 2 || v->vector == 8 || v->vector == 18 ||
+	    (in_kernel && (v->frame_cs & 3) == 0)) {
+		machine_fail(m, TKVM_E_CRASH, "exception %u in the guest's "
+		    "kernel half at 0x%lx", v->vector,
+		    (unsigned long)regs.rip);
+		return;
+	}
+	t->regs = regs;
+	m->pend = PEND_USER;
+	m->exit_of = -1;
+	sig = fault_signal[v->vector].sig;
+	if (v->vector == 14)
+		sig = SIGSEGV;
+	else
+		code = fault_signal[v->vector].code;
+	if (sig == 0)
+		sig = SIGSEGV;
+	(void)signal_fault(m, t, sig, code, v->vector == 14 ? v->cr2 :
+	    (v->vector == 0 || v->vector == 6 || v->vector == 16 ||
+	    v->vector == 19) ? regs.rip : 0, v->vector, v->error_code);
+}
+
+/* Kicked: why? */
+static void
+on_kick(struct machine *m, struct thread *t)
+{
+	struct kvm_regs regs;
+	int in_kernel;
+
+	vcpu_unkick(m->vcpu);
+	vcpu_user_regs(m->vcpu, &regs, &in_kernel);
+	if (in_kernel)
+		return;		/* it is on its way out; the next kick counts */
+	t->regs = regs;
+	m->exit_of = -1;
+	m->resched = 1;
+	m->pend = PEND_USER;
+}
+
+/* ---- the loop ------------------------------------------------------------------------- */
+
+static void
+enter(struct machine *m, struct thread *t)
+{
+
+	switch (m->pend) {
+	case PEND_RESULT:
+		vcpu_set_result(m->vcpu, t->regs.rax);
+		break;
+	case PEND_USER:
+		bases(m);
+		vcpu_set_user(m->vcpu, &t->regs, t->fs_base, t->gs_base);
+		break;
+	default:
+		break;
+	}
+	m->pend = PEND_NONE;
+}
+
+/* Did the guest say something that the caller should see now? */
+static int
+output_due(struct machine *m)
+{
+	const struct gk_ofd *o;
+	uint64_t now;
+
+	if (m->conn < 0)
+		return (0);
+	o = &m->gk->ofd[m->conn];
+	if (o->kind != GK_CONN || o->u.conn.id != m->conn_id)
+		return (0);
+	if (o->u.conn.orphan || o->u.conn.tx.shut)
+		return (1);
+	if (o->u.conn.tx.head == o->u.conn.tx.tail) {
+		m->out_since = 0;
+		return (0);
+	}
+	if (m->out_since == 0) {
+		m->out_since = host_mono();
+		atomic_store(&m->wd->out_since, m->out_since);
+		return (0);
+	}
+	now = host_mono();
+	return (now - m->out_since >= 2000000);
+}
+
+static int
+expired(struct machine *m)
+{
+
+	if (m->err.code != TKVM_OK)
+		return (1);
+	if (m->proc.exited) {
+		if (m->err.code == TKVM_OK)
+			machine_fail(m, TKVM_E_EXIT,
+			    "the program exited with status %d",
+			    (m->proc.exit_status >> 8) & 0xff);
+		return (1);
+	}
+	if (!atomic_load(&m->wd->expired))
+		return (0);
+	if (m->cancel != NULL && *m->cancel)
+		machine_fail(m, TKVM_E_BOOT, "cancelled");
+	else if (m->stage == M_SERVE)
+		machine_fail(m, TKVM_E_TIMEOUT,
+		    "the request took longer than its time limit");
+	else
+		machine_fail(m, TKVM_E_TIMEOUT,
+		    "no end after max-boot-time (%g s)",
+		    m->opt->max_boot_time);
+	return (1);
+}
+
+static enum tkvm_run
+loop(struct machine *m)
+{
+	struct thread *t;
+
+	for (;;) {
+		if (expired(m))
+			return (TKVM_RUN_GONE);
+		if (m->want_output && output_due(m))
+			return (TKVM_RUN_OUTPUT);
+		t = machine_cur(m);
+		if (t->state != T_RUN || m->resched ||
+		    (m->proc.nthreads > 1 && m->woke_gen != m->gk->gen))
+			wake_waiters(m);
+		t = pick(m);
+		if (m->err.code != TKVM_OK)
+			continue;
+		if (t == NULL) {
+			/* a look at the rest may have changed something */
+			if (m->woke_gen != m->gk->gen)
+				continue;
+			return (TKVM_RUN_IDLE);
+		}
+		if (signal_pending(m, t) && signal_deliver(m, t))
+			m->pend = PEND_USER;
+		if (m->err.code != TKVM_OK)
+			continue;
+		atomic_store_explicit(&m->wd->tick, m->proc.nthreads > 1 ||
+		    m->proc.itimer_next != 0 || m->next_wake != ~0UL,
+		    memory_order_relaxed);
+		enter(m, t);
+		m->st.exits++;
+		m->bases_ok = 0;
+		switch (vcpu_run(m->vcpu)) {
+		case VX_SYSCALL:
+			on_syscall(m, t);
+			break;
+		case VX_FAULT:
+			on_fault(m, t);
+			break;
+		case VX_INTR:
+			on_kick(m, t);
+			break;
+		case VX_BROKEN:
+			machine_fail(m, TKVM_E_CRASH, "the virtual machine "
+			    "stopped: %s", m->vcpu->why);
+			break;
+		}
+	}
+}
+
+enum tkvm_run
+machine_run(struct machine *m, int want_output)
+{
+	enum tkvm_run r;
+	uint64_t t0;
+
+	CHECK_OBJ_NOTNULL(m, MACHINE_MAGIC);
+	t0 = host_mono();
+	m->want_output = want_output;
+	m->out_since = 0;
+	wd_arm(m->wd, m->deadline, m->cancel);
+	if (t0 >= m->deadline)
+		atomic_store(&m->wd->expired, 1);
+	r = loop(m);
+	wd_disarm(m->wd);
+	m->st.run_ns += host_mono() - t0;
+	return (r);
+}

@@ -1,0 +1,157 @@
+/*-
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * Frames on demand.
+ *
+ * A fault maps several pages around the address, more when faults run on in
+ * one direction.  In a fork, frames added inside a region of the image are
+ * kept over resets (and zeroed there), so that the next request does not
+ * fault; others are taken back.
+ */
+
+#include <errno.h>
+#include <string.h>
+
+#include "mem/as.h"
+
+#define WINDOW_MIN	16UL
+#define WINDOW_BOOT	512UL
+#define WINDOW_FORK	64UL
+
+static int
+allows(unsigned prot, unsigned access)
+{
+
+	if (access & AS_W)
+		return ((prot & AS_W) != 0);
+	if (access & AS_X)
+		return ((prot & AS_X) != 0);
+	return ((prot & (AS_R | AS_W | AS_X)) != 0);
+}
+
+static int
+pte_allows(uint64_t pte, unsigned access)
+{
+
+	if (!(pte & PTE_P))
+		return (0);
+	if (access & AS_W)
+		return ((pte & PTE_W) != 0);
+	if (access & AS_X)
+		return (!(pte & PTE_NX));
+	return (1);
+}
+
+/* Map the absent pages among n at gva (one leaf table) to fresh frames. */
+static int
+map_window(struct as *as, const struct vma *v, uint64_t gva, uint64_t n)
+{
+	uint64_t *pte, gpa, i, k, absent;
+	int keep;
+
+	pte = pt_leaf(as, gva, 1);
+	if (pte == NULL)
+		return (-ENOMEM);
+	for (i = absent = 0; i < n; i++)
+		absent += (pte[i] == 0);
+	if (absent == 0)
+		return (0);
+	if (frame_alloc(as, absent, &gpa) != 0)
+		return (-ENOMEM);
+	keep = as->image != NULL && (v->flags & VMA_IMAGE) &&
+	    as->nkept + absent <= as->max_kept;
+	for (i = k = 0; i < n; i++) {
+		if (pte[i] != 0)
+			continue;
+		if (keep)
+			bit_set(&as->kept, (gpa - as->lo) / PAGE_SZ + k);
+		pte_store(as, &pte[i], pte_make(gpa + k * PAGE_SZ, v->prot),
+		    !keep);
+		k++;
+	}
+	if (keep)
+		as->nkept += absent;
+	return (0);
+}
+
+/* How many pages around gva to map at once: [*start, return) */
+static uint64_t
+window(struct as *as, const struct vma *v, uint64_t gva, uint64_t *start)
+{
+	const uint64_t max = as->image != NULL ? WINDOW_FORK : WINDOW_BOOT;
+	uint64_t s, e, len;
+
+	if (as->last_fault != 0 && gva >= as->last_fault &&
+	    gva < as->last_fault + as->window * PAGE_SZ)
+		as->window = as->window * 2 > max ? max : as->window * 2;
+	else
+		as->window = WINDOW_MIN;
+	len = as->window * PAGE_SZ;
+	s = gva & ~(len - 1);
+	e = s + len;
+	if (s < v->start)
+		s = v->start;
+	if (e > v->end)
+		e = v->end;
+	/* one leaf table */
+	if (e > (gva & ~0x1fffffUL) + 0x200000)
+		e = (gva & ~0x1fffffUL) + 0x200000;
+	as->last_fault = e;
+	*start = s;
+	return (e);
+}
+
+int
+as_fault(struct as *as, uint64_t gva, unsigned access)
+{
+	const struct vma *v;
+	uint64_t *pte, s, e;
+
+	CHECK_OBJ_NOTNULL(as, AS_MAGIC);
+	v = as_find(as, gva);
+	if (v == NULL)
+		return (-EFAULT);
+	if (!allows(v->prot, access))
+		return (-EACCES);
+	gva = PAGE_DOWN(gva);
+	pte = pt_leaf(as, gva, 1);
+	if (pte == NULL)
+		return (-ENOMEM);
+	if (pte_allows(*pte, access))
+		return (0);	/* a stale translation: try again */
+	as->faults++;
+	if (*pte != 0) {
+		pte_store(as, pte, pte_make(*pte & PTE_ADDR, v->prot), 1);
+		return (0);
+	}
+	e = window(as, v, gva, &s);
+	if (map_window(as, v, s, (e - s) / PAGE_SZ) == 0)
+		return (0);
+	return (map_window(as, v, gva, 1));
+}
+
+int
+as_populate(struct as *as, uint64_t gva, uint64_t len)
+{
+	const struct vma *v;
+	uint64_t end, e;
+
+	end = PAGE_UP(gva + len);
+	for (gva = PAGE_DOWN(gva); gva < end; gva = e) {
+		v = as_find(as, gva);
+		if (v == NULL)
+			return (-EFAULT);
+		e = (gva & ~0x1fffffUL) + 0x200000;
+		if (e > end)
+			e = end;
+		if (e > v->end)
+			e = v->end;
+		if (map_window(as, v, gva, (e - gva) / PAGE_SZ) == 0)
+			continue;
+		/* no run that long: page by page */
+		e = gva + PAGE_SZ;
+		if (map_window(as, v, gva, 1) != 0)
+			return (-ENOMEM);
+	}
+	return (0);
+}

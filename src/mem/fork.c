@@ -1,0 +1,339 @@
+/*-
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * Freezing an address space, forking it, and putting a fork back.
+ *
+ * What a reset has to put back is found by host-side truth only: KVM's log of
+ * written pages, which is never cleared, and the VMM's own writes.  Guest
+ * dirty bits lie in guest memory.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "error.h"
+#include "mem/as.h"
+
+/* ---- freeze ------------------------------------------------------------------------ */
+
+/* MADV_WIPEONFORK(2): every fork reads zeros there. */
+static void
+wipe(struct as *as)
+{
+	unsigned u;
+
+	for (u = 0; u < as->vmas.n; u++)
+		if (as->vmas.v[u].flags & VMA_WIPEONFORK)
+			(void)as_dontneed(as, as->vmas.v[u].start,
+			    as->vmas.v[u].end - as->vmas.v[u].start);
+}
+
+/*
+ * The writable mapping and the VM behind it go first (a seal against writing
+ * is refused while one exists).  as->vm must have been freed by the caller
+ * after this returns; no vCPU may run.
+ */
+int
+as_freeze(struct as *as, struct tkvm_error *err)
+{
+	unsigned u;
+
+	CHECK_OBJ_NOTNULL(as, AS_MAGIC);
+	wipe(as);
+	for (u = 0; u < as->vmas.n; u++)
+		as->vmas.v[u].flags |= VMA_IMAGE;
+	as->image_end = (as->top + 0x1fffff) & ~0x1fffffUL;
+	if (as->image_end > as->size)
+		as->image_end = PAGE_UP(as->top);
+	as->vm = NULL;
+	as->vcpu = NULL;
+	(void)munmap(as->base, as->size);
+	as->base = MAP_FAILED;
+	if (ftruncate(as->memfd, (off_t)as->image_end) != 0 ||
+	    fcntl(as->memfd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW |
+	    F_SEAL_SHRINK | F_SEAL_SEAL) != 0)
+		return (err_set(err, TKVM_E_INTERNAL,
+		    "cannot seal the image's memory: %s", strerror(errno)));
+	/* Kernels before 6.7 allow only private mappings of a sealed file. */
+	as->size = as->image_end;
+	as->base = mmap(NULL, as->size, PROT_READ, MAP_PRIVATE | MAP_NORESERVE,
+	    as->memfd, 0);
+	if (as->base == MAP_FAILED)
+		return (err_set(err, TKVM_E_MEMORY,
+		    "cannot map the image's memory: %s", strerror(errno)));
+	as->slot_end = as->image_end;
+	return (0);
+}
+
+/* ---- fork -------------------------------------------------------------------------- */
+
+static int
+fork_tables(struct as *as, const struct as *im, uint64_t frames)
+{
+	unsigned u;
+
+	as->cap_priv = (uint32_t)(im->image_end / PAGE_SZ);
+	as->plist = malloc(as->cap_priv * sizeof *as->plist);
+	if (as->plist == NULL ||
+	    bitmap_alloc(&as->used, frames) != 0 ||
+	    bitmap_alloc(&as->kept, frames) != 0 ||
+	    bitmap_alloc(&as->pt, frames) != 0 ||
+	    bitmap_alloc(&as->rdirty, frames) != 0 ||
+	    bitmap_alloc(&as->priv, as->cap_priv) != 0 ||
+	    vmas_copy(&as->vmas, &im->vmas) != 0)
+		return (-1);
+	as->name = calloc(im->nname + 1, sizeof *as->name);
+	if (as->name == NULL)
+		return (-1);
+	for (u = 0; u < im->nname; u++)
+		as->name[u] = im->name[u];
+	as->nname = as->own_name = im->nname;
+	return (0);
+}
+
+static int
+fork_slot(struct as *as)
+{
+	struct slot *s = &as->slot[0];
+	int i;
+
+	if (bitmap_alloc(&s->log, as->image_end / PAGE_SZ) != 0)
+		return (-ENOMEM);
+	i = vm_slot_add(as->vm, 0, as->image_end, as->base, 1);
+	if (i < 0)
+		return (i);
+	s->gpa = 0;
+	s->size = as->image_end;
+	as->nslot = 1;
+	as->slot_end = as->image_end;
+	return (0);
+}
+
+struct as *
+as_fork(const struct as *im, struct vm *vm, uint64_t req, uint64_t keep,
+    struct tkvm_error *err)
+{
+	struct as *as;
+	int i = -ENOMEM;
+
+	CHECK_OBJ_NOTNULL(im, AS_MAGIC);
+	as = as_alloc(vm);
+	if (as == NULL) {
+		(void)err_set(err, TKVM_E_MEMORY, "out of memory");
+		return (NULL);
+	}
+	as->image = im;
+	as->image_end = as->lo = as->top = im->image_end;
+	req = PAGE_UP(req);
+	as->size = im->image_end + req;
+	as->brk_start = im->brk_start;
+	as->brk = im->brk;
+	as->brk_max = im->brk_max;
+	as->vsz_limit = im->vsz_limit;
+	as->max_kept = keep / PAGE_SZ;
+	as->base = mmap(NULL, as->size, PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (as->base != MAP_FAILED &&
+	    mmap(as->base, im->image_end, PROT_READ | PROT_WRITE, MAP_PRIVATE |
+	    MAP_FIXED | MAP_NORESERVE, im->memfd, 0) == as->base &&
+	    fork_tables(as, im, req / PAGE_SZ) == 0)
+		i = fork_slot(as);
+	if (i != 0) {
+		(void)err_set(err, TKVM_E_MEMORY, "no memory for a fork of "
+		    "%lu MiB (see vm.max_map_count, vm.overcommit_memory and "
+		    "the memory cgroup): %s",
+		    (unsigned long)(as->size >> 20), strerror(errno));
+		as_free(&as);
+		return (NULL);
+	}
+	return (as);
+}
+
+/*
+ * Write the pages a request is known to change before anything reads them: a
+ * copy on write of a page that was mapped for reading costs far more.
+ */
+void
+as_precopy(struct as *as, const uint32_t *pages, uint32_t n)
+{
+	const struct as *im = as->image;
+	uint64_t gpa;
+	uint32_t u;
+
+	for (u = 0; u < n; u++) {
+		gpa = (uint64_t)pages[u] * PAGE_SZ;
+		if (gpa >= as->image_end || bit_get(&as->priv, pages[u]))
+			continue;
+		as_mark(as, gpa, PAGE_SZ);
+		memcpy(as->base + gpa, im->base + gpa, PAGE_SZ);
+	}
+}
+
+/* ---- reset ------------------------------------------------------------------------- */
+
+static int
+u32_cmp(const void *a, const void *b)
+{
+	const uint32_t *x = a, *y = b;
+
+	return (*x < *y ? -1 : *x > *y);
+}
+
+/* New bits of KVM's log join the private set. */
+static int
+learn_image(struct as *as)
+{
+	struct bitmap *log = &as->slot[0].log;
+	uint64_t i, new;
+
+	if (vm_dirty_log(as->vm, 0, log->w) != 0)
+		return (-1);
+	for (i = 0; i < log->n / 64; i++) {
+		new = log->w[i] & ~as->priv.w[i];
+		while (new != 0) {
+			as_mark(as, (i * 64 + (uint64_t)__builtin_ctzl(new)) *
+			    PAGE_SZ, 1);
+			new &= new - 1;
+		}
+	}
+	if (as->nsorted != as->npriv) {
+		/* the copies run in address order */
+		qsort(as->plist, as->npriv, sizeof *as->plist, u32_cmp);
+		as->nsorted = as->npriv;
+	}
+	return (0);
+}
+
+/* The kernel tables' page and frames are restored by the journal. */
+static void
+copy_back(struct as *as)
+{
+	const struct as *im = as->image;
+	uint64_t gpa;
+	uint32_t u;
+
+	for (u = 0; u < as->npriv; u++) {
+		gpa = (uint64_t)as->plist[u] * PAGE_SZ;
+		if (frame_is_pt(as, gpa))
+			continue;
+		memcpy(as->base + gpa, im->base + gpa, PAGE_SZ);
+		as->pages_reset++;
+	}
+}
+
+/*
+ * Frames the request used are zeroed where anybody wrote them; beyond
+ * max_kept pages they go back to the host.
+ */
+static int
+zero_request(struct as *as)
+{
+	uint64_t i, n, gpa, w;
+	unsigned u;
+
+	if (as->nslot == 1)
+		return (0);
+	for (u = 1; u < as->nslot; u++)
+		if (vm_dirty_log(as->vm, u, as->slot[u].log.w) != 0)
+			return (-1);
+	for (u = 1, n = 0; u < as->nslot; u++) {
+		for (i = 0; i < as->slot[u].size / PAGE_SZ; i++) {
+			gpa = as->slot[u].gpa + i * PAGE_SZ;
+			w = (gpa - as->lo) / PAGE_SZ;
+			if (!bit_get(&as->used, w) || bit_get(&as->pt, w))
+				continue;
+			if (!bit_get(&as->slot[u].log, i) &&
+			    !bit_get(&as->rdirty, w))
+				continue;
+			if (++n > as->max_kept)
+				(void)madvise(as->base + gpa, PAGE_SZ,
+				    MADV_DONTNEED);
+			else
+				memset(as->base + gpa, 0, PAGE_SZ);
+			as->pages_reset++;
+		}
+	}
+	return (0);
+}
+
+static void
+names_reset(struct as *as)
+{
+
+	while (as->nname > as->own_name)
+		free(as->name[--as->nname]);
+}
+
+int
+as_reset(struct as *as, struct tkvm_error *err)
+{
+	const struct as *im = as->image;
+
+	CHECK_OBJ_NOTNULL(as, AS_MAGIC);
+	if (as->overflow)
+		return (err_set(err, TKVM_E_LIMIT, "the request changed more "
+		    "mappings than a reset takes back: fork replaced"));
+	journal_undo(as);
+	flush_commit(as);
+	if (as->overflow)
+		return (err_set(err, TKVM_E_MEMORY,
+		    "cannot flush a fork's mappings: fork replaced"));
+	if (as->vmas_changed) {
+		if (vmas_copy(&as->vmas, &im->vmas) != 0)
+			return (err_set(err, TKVM_E_MEMORY, "out of memory"));
+		as->vmas_changed = 0;
+		names_reset(as);
+	}
+	as->brk = im->brk;
+	as->last_fault = 0;
+	if (learn_image(as) != 0 || zero_request(as) != 0)
+		return (err_set(err, TKVM_E_KVM,
+		    "KVM_GET_DIRTY_LOG: %s", strerror(errno)));
+	copy_back(as);
+	memcpy(as->used.w, as->kept.w, as->used.n / 8);
+	as->nused = as->nkept;
+	as->hint = 0;
+	return (0);
+}
+
+/* ---- verification ------------------------------------------------------------------- */
+
+static int
+page_is_zero(const uint8_t *p)
+{
+
+	return (p[0] == 0 && memcmp(p, p + 1, PAGE_SZ - 1) == 0);
+}
+
+/*
+ * Every page of the image, and every frame of the request's memory (page
+ * tables in it hold what is kept), in a fork that has just been reset.  The
+ * clock page and the random bytes are the caller's business: it puts the
+ * image's there first.
+ */
+uint64_t
+as_verify(struct as *as, uint64_t *first)
+{
+	const struct as *im = as->image;
+	uint64_t gpa, bad = 0;
+
+	for (gpa = 0; gpa < as->slot_end; gpa += PAGE_SZ) {
+		if (gpa < as->image_end ?
+		    (frame_is_pt(as, gpa) ||
+		    !memcmp(as->base + gpa, im->base + gpa, PAGE_SZ)) :
+		    (frame_is_pt(as, gpa) || page_is_zero(as->base + gpa)))
+			continue;
+		if (bad++ == 0)
+			*first = gpa;
+	}
+	if (as->vmas.n != im->vmas.n || memcmp(as->vmas.v, im->vmas.v,
+	    im->vmas.n * sizeof *im->vmas.v) != 0 || as->brk != im->brk) {
+		if (bad++ == 0)
+			*first = ~0UL;
+	}
+	return (bad);
+}

@@ -1,0 +1,102 @@
+/*-
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * A guest's memory: guest physical frames in one host mapping, the guest's
+ * page tables in such frames, VMAs as Linux has them, and the private set that
+ * a reset puts back.
+ *
+ * Host virtual = as->base + guest physical, always.  [0, image_end) is the
+ * image (the parent's memfd, MAP_PRIVATE in a fork), the rest belongs to the
+ * request at hand.  The program never sees the page tables.
+ */
+
+#ifndef TKVM_MEM_H
+#define TKVM_MEM_H
+
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/uio.h>
+
+#include "tkvm.h"
+
+struct vm;
+
+enum {					/* access, and VMA protection */
+	AS_R = 1,			/* = PROT_READ */
+	AS_W = 2,			/* = PROT_WRITE */
+	AS_X = 4,			/* = PROT_EXEC */
+};
+
+#define VMA_SHARED	0x01		/* MAP_SHARED */
+#define VMA_GROWSDOWN	0x02
+#define VMA_WIPEONFORK	0x04
+#define VMA_IMAGE	0x08		/* as it was when the image froze */
+#define VMA_FIXEDPART	0x10		/* [vdso]: munmap and mprotect refused */
+
+struct vma {
+	uint64_t	start, end;	/* page aligned, end exclusive */
+	uint64_t	off;		/* file offset of start */
+	uint8_t		prot, flags;
+	uint16_t	name;		/* as->name[] index + 1; 0: anonymous */
+};
+
+struct as;
+
+/* ---- regions (vma.c, map.c); all return 0 or -errno ------------------------ */
+
+/*
+ * mmap: `addr` is a hint, or binding with MAP_FIXED(_NOREPLACE) in mapflags
+ * (the Linux values).  The new VMA is empty: a private file mapping is filled
+ * by the caller with as_fill().  The address, or -errno.
+ */
+int64_t as_map(struct as *, uint64_t addr, uint64_t len, unsigned prot,
+    unsigned mapflags, const char *name, uint64_t off);
+int as_unmap(struct as *, uint64_t addr, uint64_t len);
+int as_protect(struct as *, uint64_t addr, uint64_t len, unsigned prot);
+/* mremap(2): the new address, or -errno */
+int64_t as_remap(struct as *, uint64_t addr, uint64_t oldlen, uint64_t newlen,
+    unsigned flags, uint64_t newaddr);
+/* madvise(MADV_DONTNEED): reads as zero (private file pages too) */
+int as_dontneed(struct as *, uint64_t addr, uint64_t len);
+/* Set or clear VMA_WIPEONFORK */
+int as_wipeonfork(struct as *, uint64_t addr, uint64_t len, int on);
+/* NULL if addr is in no VMA; valid until the next change of regions */
+const struct vma *as_find(struct as *, uint64_t addr);
+/* Iterate in address order: first VMA with end > addr, or NULL */
+const struct vma *as_next(struct as *, uint64_t addr);
+const char *as_vma_name(struct as *, const struct vma *);
+/* Is [addr, addr+len) mapped throughout? */
+int as_covered(struct as *, uint64_t addr, uint64_t len);
+/* mincore: 1 if the page has a frame */
+int as_present(struct as *, uint64_t addr);
+/* Frames in use by mappings, bytes (RSS) and total of the VMAs (VSZ) */
+uint64_t as_rss(struct as *);
+uint64_t as_vsz(struct as *);
+/* brk(2): the new break */
+uint64_t as_brk(struct as *, uint64_t want);
+
+/* ---- access by the VMM (access.c): 0 or -EFAULT; demand faults happen ------- */
+
+int as_read(struct as *, uint64_t gva, void *dst, size_t);
+int as_write(struct as *, uint64_t gva, const void *src, size_t);
+/* For the loader: ignores VMA protection, the range must be mapped. */
+int as_poke(struct as *, uint64_t gva, const void *src, size_t);
+int as_zero(struct as *, uint64_t gva, size_t);
+/*
+ * A NUL-terminated string of at most max - 1 bytes: its length, -EFAULT, or
+ * -ENAMETOOLONG.
+ */
+int as_strncpy(struct as *, char *dst, uint64_t gva, size_t max);
+/*
+ * Host views of guest memory for readv/writev: up to *n entries for at most
+ * len bytes, access AS_R (the VMM reads guest memory) or AS_W (the VMM writes
+ * it; the pages are then part of the private set).  Bytes covered (may be less
+ * than len when entries ran out or a later page faults), or -EFAULT.
+ * The views are valid until the next change of regions.
+ */
+ssize_t as_iov(struct as *, uint64_t gva, size_t len, int access,
+    struct iovec *, unsigned *n);
+/* pread(fd, off) into fresh frames of [gva, gva+len); short files read zero */
+int as_fill(struct as *, uint64_t gva, size_t len, int fd, uint64_t off);
+
+#endif

@@ -1,0 +1,300 @@
+/*-
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * The threads of kvmserver, the queue between them, and the usher's rounds.
+ */
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "error.h"
+#include "obj.h"
+#include "server/server.h"
+
+/* What an event that is not a connection's carries. */
+static char is_listener, is_wake;
+
+/* ---- the queue ------------------------------------------------------------- */
+
+/* Edge triggered: each write wakes one thread. */
+static void
+wake_one(const struct srv *s)
+{
+	const uint64_t one = 1;
+
+	while (write(s->wake, &one, sizeof one) < 0 && errno == EINTR)
+		continue;
+}
+
+/* The connection is the queue's then. */
+void
+queue_push(struct srv *s, struct conn *c)
+{
+
+	c->queued = mono_ms();
+	(void)pthread_mutex_lock(&s->qmtx);
+	TAILQ_INSERT_TAIL(&s->queue, c, qlist);
+	(void)atomic_fetch_add(&s->nqueue, 1);
+	(void)pthread_mutex_unlock(&s->qmtx);
+	(void)atomic_fetch_add(&s->n.queued, 1);
+	/* A worker may have gone to sleep since we looked. */
+	wake_one(s);
+}
+
+/* The first that was queued before `before`, and then the caller's. */
+static struct conn *
+queue_pop(struct srv *s, int64_t before)
+{
+	struct conn *c;
+
+	if (atomic_load(&s->nqueue) == 0)
+		return (NULL);
+	(void)pthread_mutex_lock(&s->qmtx);
+	c = TAILQ_FIRST(&s->queue);
+	if (c != NULL && c->queued >= before)
+		c = NULL;
+	if (c != NULL) {
+		TAILQ_REMOVE(&s->queue, c, qlist);
+		(void)atomic_fetch_sub(&s->nqueue, 1);
+	}
+	(void)pthread_mutex_unlock(&s->qmtx);
+	return (c);
+}
+
+/* The one that came last: the queue is too long. */
+static struct conn *
+queue_pop_last(struct srv *s)
+{
+	struct conn *c;
+
+	(void)pthread_mutex_lock(&s->qmtx);
+	c = TAILQ_LAST(&s->queue, conn_queue);
+	if (c != NULL) {
+		TAILQ_REMOVE(&s->queue, c, qlist);
+		(void)atomic_fetch_sub(&s->nqueue, 1);
+	}
+	(void)pthread_mutex_unlock(&s->qmtx);
+	return (c);
+}
+
+/* ---- accepting ------------------------------------------------------------- */
+
+/*
+ * Edge triggered: take all there are.  The last one is driven here at once,
+ * its request is probably there; the others go to whoever is free.
+ */
+static void
+accept_all(struct worker *w)
+{
+	struct sockaddr_storage ss;
+	struct srv *s = w->srv;
+	struct conn *c, *mine = NULL;
+	socklen_t len;
+	int fd;
+
+	for (;;) {
+		len = sizeof ss;
+		fd = accept4(s->lfd, (struct sockaddr *)&ss, &len,
+		    SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
+			continue;
+		if (fd < 0)
+			break;	/* the usher tries again */
+		if (len < (socklen_t)sizeof ss.ss_family)
+			ss.ss_family = AF_UNIX;
+		c = conn_new(s, fd, (struct sockaddr *)&ss, len);
+		if (c == NULL) {
+			(void)close(fd);
+			break;
+		}
+		if (mine != NULL)
+			conn_offer(w, mine);
+		mine = c;
+	}
+	if (mine != NULL)
+		conn_drive(w, mine);
+}
+
+/* ---- workers --------------------------------------------------------------- */
+
+static void
+handle(struct worker *w, const struct epoll_event *ee)
+{
+
+	if (ee->data.ptr == &is_listener)
+		accept_all(w);
+	else if (ee->data.ptr != &is_wake)
+		conn_event(w, ee->data.ptr, ee->events);
+}
+
+static void *
+worker_thread(void *priv)
+{
+	struct worker *w = priv;
+	struct srv *s;
+	struct epoll_event ee;
+	struct conn *c;
+	int n;
+
+	CHECK_OBJ_NOTNULL(w, WORKER_MAGIC);
+	s = w->srv;
+	while (!atomic_load(&s->stop)) {
+		c = queue_pop(s, INT64_MAX);
+		if (c != NULL) {
+			(void)atomic_fetch_add(&s->n.queue_us,
+			    (uint64_t)(mono_ms() - c->queued) * 1000);
+			conn_drive(w, c);
+			continue;
+		}
+		n = epoll_wait(s->ep, &ee, 1, -1);
+		if (n == 1)
+			handle(w, &ee);
+	}
+	wake_one(s);		/* pass it on */
+	return (NULL);
+}
+
+static int
+worker_init(struct worker *w, struct srv *s, int may_run)
+{
+
+	INIT_OBJ(w, WORKER_MAGIC);
+	w->srv = s;
+	w->may_run = may_run;
+	w->in = malloc(IN_SIZE);
+	w->io = malloc(IO_SIZE);
+	w->out = malloc(OUT_SIZE);
+	return (w->in == NULL || w->io == NULL || w->out == NULL ? -1 : 0);
+}
+
+static void
+worker_fini(struct worker *w)
+{
+
+	free(w->in);
+	free(w->io);
+	free(w->out);
+	w->in = w->io = w->out = NULL;
+}
+
+static int
+add_event(const struct srv *s, int fd, void *what)
+{
+	struct epoll_event ee = {
+		.events = EPOLLIN | EPOLLET, .data.ptr = what,
+	};
+
+	return (epoll_ctl(s->ep, EPOLL_CTL_ADD, fd, &ee));
+}
+
+int
+workers_start(struct srv *s, struct tkvm_error *err)
+{
+	unsigned u;
+
+	CHECK_OBJ_NOTNULL(s, SRV_MAGIC);
+	s->worker = calloc(s->opt->threads, sizeof *s->worker);
+	s->ep = epoll_create1(EPOLL_CLOEXEC);
+	s->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (s->worker == NULL || s->ep < 0 || s->wake < 0 ||
+	    worker_init(&s->usher, s, 0) != 0 ||
+	    add_event(s, s->wake, &is_wake) != 0 ||
+	    add_event(s, s->lfd, &is_listener) != 0)
+		return (err_set(err, TKVM_E_MEMORY,
+		    "cannot start: %s", strerror(errno)));
+	for (u = 0; u < s->opt->threads; u++) {
+		if (worker_init(&s->worker[u], s, 1) != 0 ||
+		    pthread_create(&s->worker[u].thread, NULL, worker_thread,
+		    &s->worker[u]) != 0) {
+			worker_fini(&s->worker[u]);
+			return (err_set(err, TKVM_E_MEMORY,
+			    "cannot start %u threads", s->opt->threads));
+		}
+		s->nworker++;
+	}
+	return (0);
+}
+
+void
+workers_stop(struct srv *s)
+{
+	unsigned u;
+
+	atomic_store(&s->stop, 1);
+	if (s->wake >= 0)
+		wake_one(s);
+	for (u = 0; u < s->nworker; u++) {
+		(void)pthread_join(s->worker[u].thread, NULL);
+		worker_fini(&s->worker[u]);
+	}
+	worker_fini(&s->usher);
+	free(s->worker);
+	s->worker = NULL;
+	s->nworker = 0;
+	conn_free_all(s);
+	if (s->ep >= 0)
+		(void)close(s->ep);
+	if (s->wake >= 0)
+		(void)close(s->wake);
+	s->ep = s->wake = -1;
+}
+
+/* ---- the usher ------------------------------------------------------------- */
+
+/* All workers have a request: read the others', so that they are queued. */
+static void
+tick_read(struct srv *s)
+{
+	struct epoll_event ee[64];
+	int i, n;
+
+	n = epoll_wait(s->ep, ee, (int)NELEM(ee), 0);
+	for (i = 0; i < n; i++)
+		handle(&s->usher, &ee[i]);
+}
+
+static void
+tick_queue(struct srv *s, int64_t now)
+{
+	const int64_t most = (int64_t)(s->opt->queue_time * 1000);
+	unsigned limit = s->opt->queue_limit;
+	struct conn *c;
+
+	if (limit == 0)
+		limit = 4 * s->opt->threads;
+	while ((c = queue_pop(s, now - most)) != NULL)
+		serve_busy(&s->usher, c, (double)(now - c->queued) * 1e-3);
+	while (atomic_load(&s->nqueue) > limit &&
+	    (c = queue_pop_last(s)) != NULL)
+		serve_busy(&s->usher, c, 0);
+}
+
+static void
+tick_expire(struct srv *s, int64_t now)
+{
+	struct conn *c;
+
+	for (c = atomic_load(&s->all); c != NULL; c = c->next_all)
+		conn_expire(&s->usher, c, now);
+}
+
+void
+workers_tick(struct srv *s, int64_t now)
+{
+	static int64_t last;
+
+	CHECK_OBJ_NOTNULL(s, SRV_MAGIC);
+	if (atomic_load(&s->busy) >= s->nworker)
+		tick_read(s);
+	tick_queue(s, now);
+	if (now - last < 1000)
+		return;
+	last = now;
+	tick_expire(s, now);
+	accept_all(&s->usher);	/* if a worker was out of descriptors */
+}

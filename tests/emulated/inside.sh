@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# Runs inside the emulated machine, under busybox sh, after a line
+# `kind=amdv|vtx` that `run` puts in front. Prints PASS, FAIL and SKIP lines
+# for `run` to count.
+
+kvmserver=/t/kvmserver guest=/t/guest py=/t/guest/py
+pass() { echo "PASS $kind $1"; }
+fail() { echo "FAIL $kind $1: $2"; }
+skip() { echo "SKIP $kind $1: $2"; }
+
+# check NAME COMMAND...: passes if the command does
+check() {
+	name=$1
+	shift
+	if timeout 100 "$@" > /tmp/check.log 2>&1; then
+		pass "$name"
+	else
+		fail "$name" "status $?: $(tail -n 3 /tmp/check.log | tr '\n' ' ')"
+	fi
+}
+
+# The machine is what we think it is.
+the_machine() {
+	case $kind in
+	amdv) flag=svm ;;
+	vtx) flag=vmx ;;
+	esac
+	check "cpu-has-$flag" grep -q -w "$flag" /proc/cpuinfo
+	check "dev-kvm" test -c /dev/kvm
+	$guest/chttp_static 8079 &
+	check "native-server" roundtrip -w 10 8079
+	check "native-requests" roundtrip -n 20 8079
+	check "native-echo" roundtrip -p 200000 8079
+	kill $!
+}
+
+unit_tests() {
+	found=
+	for t in /t/unit/test_*; do
+		[ -x "$t" ] || continue
+		found=1
+		# A program ends with 77 when it cannot be run here.
+		timeout 60 "$t" > /tmp/unit.log 2>&1
+		case $? in
+		0) pass "unit/${t##*/}" ;;
+		77) skip "unit/${t##*/}" "$(tail -n 1 /tmp/unit.log)" ;;
+		*) fail "unit/${t##*/}" "$(grep -m 2 -E \
+		    'FAILED|ERROR|assert' /tmp/unit.log | tr '\n' ' ')" ;;
+		esac
+	done
+	[ -n "$found" ] || skip unit "no unit tests in the image"
+}
+
+guest_programs() {
+	if [ ! -x $guest/guestrun ]; then
+		skip guest "no guestrun in the image"
+		return
+	fi
+	LIMIT=60 $guest/run $guest | sed -E "/ passed, .* failed, /d
+	    s|^(PASS\|FAIL\|SKIP) |\1 $kind guest/|"
+}
+
+# serve LABEL "kvmserver's options" PROGRAM ARGS...: starts it on port 8080
+serve() {
+	label=$1
+	options=$2
+	shift 2
+	# shellcheck disable=SC2086
+	$kvmserver --allow-all --listen 127.0.0.1:8080 --max-boot-time 90 \
+	    --max-request-time 60 $options run "$@" > /tmp/server.log 2>&1 &
+	server=$!
+	if roundtrip -w 90 8080 > /dev/null; then
+		pass "$label/start"
+		return 0
+	fi
+	fail "$label/start" "$(tail -n 2 /tmp/server.log | tr '\n' ' ')"
+	kill -9 $server 2> /dev/null
+	wait $server 2> /dev/null
+	return 1
+}
+
+unserve() {
+	if kill -0 $server 2> /dev/null; then
+		kill $server
+		i=0
+		while kill -0 $server 2> /dev/null && [ $i -lt 100 ]; do
+			usleep 100000
+			i=$((i + 1))
+		done
+	fi
+	if wait $server; then
+		pass "$label/stop"
+	else
+		fail "$label/stop" \
+		    "status $?: $(tail -n 2 /tmp/server.log | tr '\n' ' ')"
+	fi
+	kill -9 $server 2> /dev/null
+}
+
+# A server whose every request finds it as it was frozen.
+ephemeral() {
+	label=$1
+	n=$2
+	shift 2
+	serve "$label" "-e -w 3 --verify-reset $1" "$2" $3 8080 || return
+	check "$label/requests" roundtrip -n "$n" 8080
+	check "$label/keep-alive" roundtrip -k -n "$n" 8080
+	check "$label/count" roundtrip -n "$n" -c 4 8080
+	check "$label/size" roundtrip -s 100000 8080
+	check "$label/echo" roundtrip -n 2 -p 200000 8080
+	unserve
+}
+
+resident() {
+	serve "$1" "-t 1 $2" $guest/chttp_static 8080 || return
+	check "$1/requests" roundtrip -n 20 8080
+	check "$1/count" roundtrip -n 1 -c 21 8080
+	unserve
+}
+
+kvmserver_tests() {
+	if [ ! -x $kvmserver ]; then
+		skip kvmserver "not in the image"
+		return
+	fi
+	case $kind in
+	vtx)
+		ephemeral static 5 "-t 1" $guest/chttp_static ""
+		;;
+	amdv)
+		resident resident "--run-mode worker"
+		ephemeral static 50 "-t 2 --run-mode worker" \
+		    $guest/chttp_static ""
+		ephemeral static-runner 50 "-t 2 --run-mode runner" \
+		    $guest/chttp_static ""
+		ephemeral dynamic 20 "-t 1" $guest/chttp_dyn ""
+		[ ! -x /usr/bin/python3 ] ||
+		    ephemeral python 10 "-t 1" /usr/bin/python3 \
+			$py/http_server.py
+		;;
+	esac
+}
+
+the_machine
+unit_tests
+guest_programs
+kvmserver_tests

@@ -1,0 +1,63 @@
+/*-
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * timerfd: one shot, intervals, absolute times, reading, cancelling.
+ */
+
+#define _GNU_SOURCE
+#include <sys/timerfd.h>
+
+#include <poll.h>
+
+#include "prog.h"
+
+int
+main(void)
+{
+	struct itimerspec its = { 0 }, old;
+	struct timespec ts;
+	struct pollfd p;
+	uint64_t n;
+	double t;
+	int fd;
+
+	fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+	OK(fd >= 0);
+	ERR(read(fd, &n, 8), EAGAIN);
+	p = (struct pollfd){ .fd = fd, .events = POLLIN };
+	OK(poll(&p, 1, 0) == 0);
+	its.it_value.tv_nsec = 30000000;
+	OK(timerfd_settime(fd, 0, &its, NULL) == 0);
+	OK(timerfd_gettime(fd, &old) == 0 && old.it_value.tv_nsec > 0 &&
+	    old.it_value.tv_nsec <= 30000000 && old.it_interval.tv_sec == 0);
+	t = prog_now();
+	OK(poll(&p, 1, 5000) == 1 && p.revents == POLLIN);
+	OK(prog_now() - t > 0.02 && prog_now() - t < 3);
+	OK(read(fd, &n, 8) == 8 && n == 1);
+	ERR(read(fd, &n, 8), EAGAIN);
+	/* An interval that expires several times before it is read. */
+	its.it_interval.tv_nsec = 10000000;
+	its.it_value.tv_nsec = 10000000;
+	OK(timerfd_settime(fd, 0, &its, NULL) == 0);
+	(void)usleep(65000);
+	OK(read(fd, &n, 8) == 8 && n >= 5);
+	/* Absolute and in the past: at once. */
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
+	its = (struct itimerspec){ .it_value = ts };
+	OK(timerfd_settime(fd, TFD_TIMER_ABSTIME, &its, &old) == 0 &&
+	    old.it_interval.tv_nsec == 10000000);
+	OK(poll(&p, 1, 1000) == 1 && read(fd, &n, 8) == 8 && n == 1);
+	/* Zero disarms. */
+	its.it_value = (struct timespec){ .tv_nsec = 20000000 };
+	OK(timerfd_settime(fd, 0, &its, NULL) == 0);
+	its.it_value.tv_nsec = 0;
+	OK(timerfd_settime(fd, 0, &its, NULL) == 0);
+	OK(poll(&p, 1, 50) == 0);
+	its.it_value.tv_nsec = 1000000000;
+	ERR(timerfd_settime(fd, 0, &its, NULL), EINVAL);
+	its.it_value.tv_nsec = 0;
+	ERR(timerfd_settime(0x7ffffff, 0, &its, NULL), EBADF);
+	OK(close(fd) == 0);
+	ERR(timerfd_create(77, 0), EINVAL);
+	return (0);
+}

@@ -1,0 +1,306 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""kvmserver and an HTTP client for the tests in this folder.
+
+Only the standard library.  A test is a function marked with @test; it passes
+when it returns, skips with Skip, and fails with any other exception.
+"""
+
+import collections
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+
+SCALE = float(os.environ.get("TKVM_TEST_SCALE", "0.1"))
+KVMSERVER = os.environ.get("KVMSERVER", "")
+GUESTDIR = os.environ.get("GUESTDIR", "")
+PYTHON = os.environ.get("GUEST_PYTHON") or "/usr/bin/python3"
+MIB = 1 << 20
+# A request that should be quick; generous, for slow and busy machines.
+QUICK = 30
+
+tests = []
+
+
+class Skip(Exception):
+    pass
+
+
+class Failure(Exception):
+    pass
+
+
+def test(f):
+    tests.append(f)
+    return f
+
+
+def check(condition, *what):
+    if not condition:
+        raise Failure(" ".join(str(w) for w in what))
+
+
+def scaled(n, least=4):
+    return max(least, int(n * SCALE))
+
+
+def guest(name):
+    return os.path.join(GUESTDIR, name)
+
+
+def pattern(n):
+    return (b"abcdefghijklmnopqrstuvwxyz" * (n // 26 + 1))[:n]
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+# ---- the server -------------------------------------------------------------
+
+class Server:
+    """A kvmserver with one program.  `port` is where it serves.
+
+    On leaving the `with` block it gets SIGTERM, has to end with 0 and to have
+    been the same process all the time; `stats` is what it wrote then.
+    """
+
+    def __init__(self, program, *options, listen=None,
+                 allow=("--allow-all",), env=None, wait=60):
+        self.port = free_port()
+        self.address = listen or "127.0.0.1:%d" % self.port
+        self.dir = tempfile.TemporaryDirectory(prefix="tkvm-server.")
+        self.log = os.path.join(self.dir.name, "log")
+        self.stats_file = os.path.join(self.dir.name, "stats.json")
+        self.stats = {}
+        self.wait = wait
+        self.env = dict(os.environ, PYTHONDONTWRITEBYTECODE="1",
+                        **(env or {}))
+        self.command = [
+            KVMSERVER, *allow, "--stats=" + self.stats_file,
+            *(["--listen", self.address] if listen != "" else []),
+            *options, "run", *program]
+
+    def __enter__(self):
+        with open(self.log, "wb") as log:
+            self.process = subprocess.Popen(
+                self.command, stdin=subprocess.DEVNULL, stdout=log,
+                stderr=log, env=self.env)
+        deadline = time.monotonic() + self.wait
+        while True:
+            try:
+                self.connect(timeout=2).close()
+                return self
+            except OSError:
+                if self.process.poll() is not None:
+                    raise Failure("kvmserver ended with", self.process.poll(),
+                                  self.tail()) from None
+                if time.monotonic() > deadline:
+                    self.process.kill()
+                    self.process.wait()
+                    raise Failure("not ready in time:", self.tail()) from None
+                time.sleep(0.02)
+
+    def __exit__(self, kind, value, trace):
+        ended = self.process.poll()
+        if ended is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(15)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+                ended = "no end after SIGTERM"
+        tail = self.tail()
+        try:
+            with open(self.stats_file, encoding="utf-8") as f:
+                self.stats = json.load(f)
+        except (OSError, ValueError) as e:
+            self.stats = {"broken": str(e)}
+        self.dir.cleanup()
+        if kind is None:
+            check(ended is None, "kvmserver ended:", ended, tail)
+            check(self.process.returncode == 0, "status",
+                  self.process.returncode, tail)
+        elif ended is not None:
+            raise Failure("kvmserver ended with", ended, tail, "during:",
+                          repr(value))
+        elif isinstance(value, Exception):
+            raise Failure(str(value) or repr(value), "| log:", tail)
+
+    def tail(self):
+        try:
+            with open(self.log, "rb") as f:
+                text = f.read().decode("utf-8", "replace")
+        except OSError:
+            return ""
+        return " / ".join(text.strip().splitlines()[-3:])
+
+    def connect(self, timeout=QUICK):
+        if self.address.startswith("unix:"):
+            s = socket.socket(socket.AF_UNIX)
+            s.settimeout(timeout)
+            try:
+                s.connect(self.address[5:])
+            except OSError:
+                s.close()
+                raise
+            return s
+        s = socket.create_connection(("127.0.0.1", self.port), timeout)
+        s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return s
+
+    def client(self, timeout=QUICK):
+        return Client(self, timeout)
+
+    def get(self, path, **kw):
+        with self.client(kw.pop("timeout", QUICK)) as c:
+            return c.request("GET", path, **kw)
+
+    def post(self, path, body, **kw):
+        with self.client(kw.pop("timeout", QUICK)) as c:
+            return c.request("POST", path, body, **kw)
+
+    # What the process holds.
+
+    def rss(self):
+        """Anonymous memory and memfds, in KiB."""
+        with open("/proc/%d/status" % self.process.pid) as f:
+            return sum(int(line.split()[1]) for line in f
+                       if line.startswith(("RssAnon:", "RssShmem:")))
+
+    def descriptors(self):
+        """How many of each kind: VMs and vCPUs have kinds of their own."""
+        kinds = collections.Counter()
+        base = "/proc/%d/fd/" % self.process.pid
+        for fd in os.listdir(base):
+            try:
+                name = os.readlink(base + fd)
+            except OSError:
+                continue
+            kinds[name.split("[")[0] if name.startswith("socket") else
+                  "kvm-vcpu" if "kvm-vcpu" in name else name] += 1
+        return kinds
+
+    def threads(self):
+        return len(os.listdir("/proc/%d/task" % self.process.pid))
+
+
+# ---- the client -------------------------------------------------------------
+
+Answer = collections.namedtuple("Answer", "status headers body")
+
+
+class Client:
+    """One connection, opened when needed."""
+
+    def __init__(self, server, timeout=QUICK):
+        self.server = server
+        self.timeout = timeout
+        self.sock = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        if self.sock is not None:
+            self.sock.close()
+            self.sock = None
+
+    def send(self, method, path, body=None, chunked=False, headers=()):
+        """Send a request; the body on a thread, as it may be echoed."""
+        if self.sock is None:
+            self.sock = self.server.connect(self.timeout)
+        lines = ["%s %s HTTP/1.1" % (method, path), "Host: test", *headers]
+        if chunked:
+            lines.append("Transfer-Encoding: chunked")
+        elif body is not None:
+            lines.append("Content-Length: %d" % len(body))
+        head = ("\r\n".join(lines) + "\r\n\r\n").encode()
+        if body is None or len(body) <= 32768 and not chunked:
+            self.sock.sendall(head + (body or b""))
+            return None
+        self.sock.sendall(head)
+        t = threading.Thread(target=self.send_body, daemon=True,
+                             args=(self.sock, body, chunked))
+        t.start()
+        return t
+
+    @staticmethod
+    def send_body(sock, body, chunked):
+        try:
+            for i in range(0, len(body), 65536):
+                part = body[i:i + 65536]
+                if chunked:
+                    part = b"%x\r\n%s\r\n" % (len(part), part)
+                sock.sendall(part)
+            if chunked:
+                sock.sendall(b"0\r\n\r\n")
+        except OSError:
+            pass        # an early answer closes the connection
+
+    def response(self, method="GET"):
+        """The head has been read; .read() gives the body."""
+        r = http.client.HTTPResponse(self.sock, method=method)
+        r.begin()
+        return r
+
+    def request(self, method, path, body=None, **kw):
+        sender = self.send(method, path, body, **kw)
+        r = self.response(method)
+        answer = Answer(r.status, r.headers, r.read())
+        if sender is not None:
+            sender.join(self.timeout)
+        if r.will_close:
+            self.close()
+        return answer
+
+
+def in_threads(n, f):
+    """Run f(i) in n threads; the first exception is ours."""
+    errors = []
+
+    def call(i):
+        try:
+            f(i)
+        except Exception as e:      # noqa: handed on below
+            errors.append(e)
+
+    threads = [threading.Thread(target=call, args=(i,)) for i in range(n)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    if errors:
+        raise errors[0]
+
+
+def find(stats, name):
+    """The value of a key, however deep; names differ in - and _ only."""
+    if isinstance(stats, dict):
+        for key, value in stats.items():
+            if key.replace("-", "_") == name:
+                return value
+        for value in stats.values():
+            found = find(value, name)
+            if found is not None:
+                return found
+    return None
+
+
+def run_server(*argv, env=None, timeout=60):
+    """A kvmserver that should end by itself: status and lines of stderr."""
+    p = subprocess.run([KVMSERVER, *argv], stdin=subprocess.DEVNULL,
+                       stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                       env=dict(os.environ, **(env or {})), timeout=timeout)
+    return p.returncode, p.stderr.decode("utf-8", "replace").splitlines()

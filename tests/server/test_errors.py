@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What cannot work says so: one line, the cause, what to do, quickly."""
+
+import os
+import shutil
+import struct
+import subprocess
+import tempfile
+import time
+
+from harness import PYTHON, Server, Skip, check, guest, run_server, test
+
+STATIC = guest("chttp-static")
+
+
+def fails(*argv, word, env=None, within=10, status=None):
+    """Ends with an error of one line in which one of the words occurs."""
+    start = time.monotonic()
+    rc, lines = run_server(*argv, env=env)
+    took = time.monotonic() - start
+    lines = [line for line in lines if line]
+    check(rc not in (0, None) and rc > 0, "status", rc, lines)
+    check(status is None or rc == status, "status", rc, lines)
+    check(len(lines) == 1, "not one line:", lines)
+    words = [word] if isinstance(word, str) else word
+    check(any(w.lower() in lines[0].lower() for w in words), words, "in",
+          lines[0])
+    check(took < within, "took", took, lines)
+
+
+def run(program, *options, **kw):
+    fails("--allow-all", "--listen", "127.0.0.1:0", *options, "run", program,
+          "8080", **kw)
+
+
+def a_file(folder, name, content, mode=0o755):
+    path = os.path.join(folder, name)
+    with open(path, "wb") as f:
+        f.write(content)
+    os.chmod(path, mode)
+    return path
+
+
+@test
+def no_dev_kvm():
+    run(STATIC, env={"TKVM_DEV": "/nonexistent/kvm"}, word="/nonexistent/kvm")
+
+
+@test
+def dev_kvm_is_something_else():
+    run(STATIC, env={"TKVM_DEV": "/dev/null"}, word="/dev/null")
+
+
+@test
+def no_permission_on_dev_kvm():
+    if os.geteuid() == 0:
+        # Root may open everything: ask as nobody.
+        if not shutil.which("setpriv"):
+            raise Skip("root, and no setpriv")
+        from harness import KVMSERVER
+        with tempfile.TemporaryDirectory() as d:
+            os.chmod(d, 0o755)
+            dev = a_file(d, "kvm", b"", 0o600)
+            p = subprocess.run(
+                ["setpriv", "--reuid=65534", "--regid=65534",
+                 "--clear-groups", KVMSERVER, "--allow-all", "run",
+                 "/bin/true"], env=dict(os.environ, TKVM_DEV=dev),
+                stderr=subprocess.PIPE, timeout=30)
+        text = p.stderr.decode()
+        if "libtool" in text or "cannot open" in text or \
+                "ermission denied" in text and dev not in text:
+            raise Skip("the build folder is not open to others")
+        check(p.returncode > 0 and dev in text, p.returncode, text)
+        check(len(text.strip().splitlines()) == 1, "not one line:", text)
+    else:
+        with tempfile.TemporaryDirectory() as d:
+            dev = a_file(d, "kvm", b"", 0)
+            run(STATIC, env={"TKVM_DEV": dev}, word=dev)
+
+
+@test
+def program_missing():
+    run("/nonexistent/server", word="/nonexistent/server")
+    run("no-such-program-anywhere", word="no-such-program-anywhere")
+
+
+@test
+def program_is_no_program():
+    with tempfile.TemporaryDirectory() as d:
+        run(d, word=d)
+        run(a_file(d, "plain", b"\x7fELF", 0o644), word="execut")
+        run(a_file(d, "text", b"just text\n"), word="ELF")
+        run(a_file(d, "empty", b""), word="ELF")
+        run(a_file(d, "short", b"\x7fELF\2\1\1"), word=["short", "ELF"])
+        run(a_file(d, "script", b"#!/nonexistent/sh\n"),
+            word="/nonexistent/sh")
+
+
+def patched(folder, name, source, *patches):
+    with open(source, "rb") as f:
+        data = bytearray(f.read())
+    for offset, value in patches:
+        data[offset:offset + len(value)] = value
+    return a_file(folder, name, bytes(data))
+
+
+@test
+def other_kinds_of_elf():
+    with tempfile.TemporaryDirectory() as d:
+        run(patched(d, "arm64", STATIC, (18, struct.pack("<H", 183))),
+            word=["aarch64", "x86_64", "x86-64"])
+        run(patched(d, "elf32", STATIC, (4, b"\1")), word=["32", "64"])
+        run(patched(d, "bigendian", STATIC, (5, b"\2")),
+            word=["endian", "byte order", "x86"])
+        run(patched(d, "object", STATIC, (16, struct.pack("<H", 1))),
+            word=["object", "execut", "type"])
+        run(patched(d, "cut", STATIC, (32, struct.pack("<Q", 1 << 60))),
+            word=["header", "damaged", "ELF"])
+
+
+@test
+def interpreter_missing():
+    with open(guest("chttp"), "rb") as f:
+        data = f.read()
+    ld = b"/lib64/ld-linux-x86-64.so.2"
+    at = data.index(ld)
+    with tempfile.TemporaryDirectory() as d:
+        run(patched(d, "noload", guest("chttp"),
+                    (at, b"/lib64/ld-none".ljust(len(ld), b"\0"))),
+            word="/lib64/ld-none")
+
+
+@test
+def not_allowed():
+    fails("--allow-listen", "--listen", "127.0.0.1:0", "run", STATIC, "8080",
+          word=["allow-read", "allow"])
+    fails("--allow-read", "--cwd", "/nonexistent", "run", STATIC, "8080",
+          word="/nonexistent")
+    fails("--allow-all", "--allow-read=/usr", "run", STATIC, "8080",
+          word="allow")
+
+
+@test
+def boot_too_long():
+    run("/bin/sleep", "--max-boot-time", "0.5", word="max-boot-time",
+        within=5)
+
+
+@test
+def boot_loops():
+    with tempfile.TemporaryDirectory() as d:
+        script = a_file(d, "loop.py", b"#!%s\nwhile True: pass\n" %
+                        PYTHON.encode())
+        run(script, "--max-boot-time", "1", word="max-boot-time", within=6)
+
+
+@test
+def exits_before_it_listens():
+    run("/bin/true", word=["exit", "ended"])
+    run("/bin/false", word="1")
+
+
+@test
+def crashes_before_it_listens():
+    run(guest("prog_segv-static"), word=["SIGSEGV", "signal 11"])
+
+
+@test
+def memory_too_small():
+    fails("--allow-all", "--max-main-memory", "2", "--listen", "127.0.0.1:0",
+          "run", PYTHON, guest("py/http_server.py"), "8080",
+          word="max-main-memory")
+
+
+@test
+def wrong_options():
+    for argv in (["--threads", "many"], ["--max-request-time", "-1"],
+                 ["--max-boot-time", "soon"], ["--volume", "nowhere"],
+                 ["--env", "=x"], ["--run-mode", "fast"],
+                 ["--listen", "nonsense"]):
+        rc, lines = run_server("--allow-all", *argv, "run", STATIC, "8080",
+                               timeout=20)
+        check(rc > 0 and lines, argv, rc, lines)
+        check(argv[0].lstrip("-") in " ".join(lines), argv, lines)
+    rc, lines = run_server("--allow-all", "run")
+    check(rc > 0 and lines, "no program", lines)
+    rc, lines = run_server()
+    check(rc > 0, "no arguments", lines)
+
+
+@test
+def address_in_use():
+    with Server([STATIC, "8080"], "-e") as s:
+        fails("--allow-all", "--listen", s.address, "run", STATIC, "8080",
+              word=["in use", s.address])

@@ -1,0 +1,191 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""An HTTP client for the .vtc files: what varnishtest's cannot do.
+
+    client.py ready NAME TENANT...          wait until they are (varnishadm)
+    client.py many PORT PATH N THREADS [BODY]
+                                            N times `scale` requests, all 200
+    client.py size PORT PATH N              the body is N bytes of the pattern
+    client.py echo PORT PATH N length|chunked
+                                            POST N bytes, read them back
+    client.py times PORT PATH FIRST LAST    the first byte of the body comes
+                                            before FIRST, the last after LAST
+                                            and the end of the answer within
+                                            a second of it (seconds)
+    client.py before PORT PATH T            the whole answer comes before T
+    client.py slow PORT PATH BYTES SECONDS  read BYTES in SECONDS, then leave
+
+The scale is the environment's TKVM_TEST_SCALE.
+"""
+
+import http.client
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+PATTERN = b"abcdefghijklmnopqrstuvwxyz" * 2521      # 65546 bytes
+TIMEOUT = 120
+
+
+def scaled(n):
+    return max(4, int(n * float(os.environ.get("TKVM_TEST_SCALE", "0.1"))))
+
+
+def pattern(n):
+    while n > 0:
+        yield PATTERN[:n]
+        n -= min(n, len(PATTERN))
+
+
+class Check:
+    """Compares a stream with the pattern."""
+
+    def __init__(self):
+        self.pos = 0
+
+    def __call__(self, data):
+        at = self.pos % 26
+        want = (PATTERN * (len(data) // len(PATTERN) + 2))[at:at + len(data)]
+        assert data == want, "wrong bytes at %d" % self.pos
+        self.pos += len(data)
+
+
+def connect(port):
+    return http.client.HTTPConnection("127.0.0.1", int(port), timeout=TIMEOUT)
+
+
+def ready(name, *tenants):
+    end = time.monotonic() + TIMEOUT
+    while True:
+        out = subprocess.run(
+            ["varnishadm", "-n", name, "backend.list", "-j"],
+            stdout=subprocess.PIPE, check=True).stdout
+        lst = json.loads(out)[3]
+        if all(any(k.endswith("." + t) and v["probe_message"][2] == "healthy"
+                   for k, v in lst.items()) for t in tenants):
+            return
+        assert time.monotonic() < end, "not ready: %s" % lst
+        time.sleep(.1)
+
+
+def many(port, path, n, threads, body=None):
+    n, threads, errors = scaled(int(n)), int(threads), []
+
+    def run(count):
+        try:
+            c = connect(port)
+            for _ in range(count):
+                c.request("GET", path)
+                r = c.getresponse()
+                got = r.read()
+                assert r.status == 200, "status %d" % r.status
+                assert body is None or got == body.encode(), got[:100]
+        except Exception as e:          # whatever it is, the test has failed
+            errors.append(repr(e))
+
+    t = [threading.Thread(target=run, args=(n // threads + 1,))
+         for _ in range(threads)]
+    for x in t:
+        x.start()
+    for x in t:
+        x.join()
+    assert not errors, errors[:3]
+
+
+def read_checked(r, n):
+    check = Check()
+    while True:
+        data = r.read(1 << 16)
+        if not data:
+            break
+        check(data)
+    assert check.pos == n, "%d bytes of %d" % (check.pos, n)
+
+
+def size(port, path, n):
+    c = connect(port)
+    c.request("GET", path)
+    r = c.getresponse()
+    assert r.status == 200, "status %d" % r.status
+    read_checked(r, int(n))
+
+
+def send_body(c, n, framing):
+    for data in pattern(n):
+        if framing == "chunked":
+            c.send(b"%x\r\n%s\r\n" % (len(data), data))
+        else:
+            c.send(data)
+    if framing == "chunked":
+        c.send(b"0\r\n\r\n")
+
+
+def echo(port, path, n, framing):
+    """Sends and reads at the same time: the guest answers while it reads."""
+    n = int(n)
+    c = connect(port)
+    c.putrequest("POST", path)
+    if framing == "chunked":
+        c.putheader("Transfer-Encoding", "chunked")
+    else:
+        c.putheader("Content-Length", str(n))
+    c.endheaders()
+    t = threading.Thread(target=send_body, args=(c, n, framing))
+    t.start()
+    r = http.client.HTTPResponse(c.sock, method="POST")
+    r.begin()
+    assert r.status == 200, "status %d" % r.status
+    read_checked(r, n)
+    t.join()
+
+
+def raw(port, path):
+    s = socket.create_connection(("127.0.0.1", int(port)), TIMEOUT)
+    s.sendall(b"GET %s HTTP/1.1\r\nHost: test\r\n\r\n" % path.encode())
+    return s
+
+
+def times(port, path, first, last):
+    t0 = time.monotonic()
+    c = connect(port)
+    c.request("GET", path)
+    r = c.getresponse()
+    assert r.status == 200, "status %d" % r.status
+    assert r.read(1)
+    t1 = time.monotonic() - t0
+    while r.read1(1 << 16):
+        pass
+    t2 = time.monotonic() - t0
+    assert t1 < float(first), "the first byte came after %.3f s" % t1
+    assert float(last) < t2 < float(last) + 1, "the last after %.3f s" % t2
+
+
+def before(port, path, limit):
+    t0 = time.monotonic()
+    c = connect(port)
+    c.request("GET", path)
+    c.getresponse().read()
+    t1 = time.monotonic() - t0
+    assert t1 < float(limit), "it took %.3f s" % t1
+
+
+def slow(port, path, nbytes, seconds):
+    nbytes, end = int(nbytes), time.monotonic() + float(seconds)
+    s = raw(port, path)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    while nbytes > 0 and time.monotonic() < end:
+        data = s.recv(min(nbytes, 4096))
+        if not data:
+            break
+        nbytes -= len(data)
+        time.sleep(.01)
+    s.close()
+
+
+if __name__ == "__main__":
+    {f.__name__: f for f in (ready, many, size, echo, times, before, slow)
+     }[sys.argv[1]](*sys.argv[2:])

@@ -1,0 +1,292 @@
+/*-
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * One request: take a fork, send the request, make the answer's header, and
+ * give the fork back.
+ *
+ * A struct kvm_fetch hangs on the PRIV_TASK of the backend task, and there is
+ * one place that gives its fork back: the fini of that.  Varnish calls it
+ * when the task is over, after the object is finished (so no client waits for
+ * the reset), and on a rollback.  A retry is the same task: its gethdrs ends
+ * the fetch before it, or a tenant with one fork would wait for itself.
+ */
+
+#include "config.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vmod_kvm.h"
+#include "vrt_obj.h"
+#include "vsa.h"
+#include "vtim.h"
+#include "conf/options.h"
+
+double
+kvm_until(double dur)
+{
+
+	return (isnan(dur) || isinf(dur) ? 0. : VTIM_mono() + fmax(dur, 0.));
+}
+
+/* ---- failure --------------------------------------------------------------- */
+
+static void
+fetch_log_failure(struct kvm_fetch *f, const char *what)
+{
+
+	f->failed = 1;
+	VSLb(f->bo->vsl, SLT_FetchError, "backend %s: %s", f->tenant->name,
+	    what);
+	kvm_log_error(f->bo->vsl, f->tenant->name, f->err.text);
+}
+
+int
+kvm_fetch_fail(struct kvm_fetch *f)
+{
+
+	CHECK_OBJ_NOTNULL(f, KVM_FETCH_MAGIC);
+	switch (f->err.code) {
+	case TKVM_E_KVM:
+	case TKVM_E_MEMORY:
+	case TKVM_E_LIMIT:
+	case TKVM_E_INTERNAL:
+		f->broken = 1;
+		break;
+	default:
+		/* The reset takes back whatever the guest did. */
+		break;
+	}
+	kvm_counters_error(f->tenant, f->err.code);
+	fetch_log_failure(f, tkvm_code_name(f->err.code));
+	return (-1);
+}
+
+int
+kvm_fetch_fail_ours(struct kvm_fetch *f, const char *text)
+{
+
+	CHECK_OBJ_NOTNULL(f, KVM_FETCH_MAGIC);
+	(void)snprintf(f->err.text, sizeof f->err.text, "%.64s: %s",
+	    f->tenant->name, text);
+	kvm_counters_error(f->tenant, TKVM_E_INTERNAL);
+	fetch_log_failure(f, text);
+	return (-1);
+}
+
+/* ---- begin and end --------------------------------------------------------- */
+
+static enum kvm_outcome
+fetch_outcome(const struct kvm_fetch *f)
+{
+
+	if (f->failed)
+		return (KVM_OUT_ERROR);
+	if (f->exchange != NULL && tkvm_exchange_done(f->exchange))
+		return (KVM_OUT_OK);
+	return (KVM_OUT_ABANDONED);
+}
+
+static void v_matchproto_(vmod_priv_fini_f)
+kvm_fetch_fini(VRT_CTX, void *priv)
+{
+	struct kvm_fetch *f;
+	enum kvm_outcome outcome;
+
+	(void)ctx;
+	CAST_OBJ_NOTNULL(f, priv, KVM_FETCH_MAGIC);
+	outcome = fetch_outcome(f);
+	if (f->exchange != NULL)
+		tkvm_exchange_free(&f->exchange);
+	if (f->fork != NULL) {
+		/* Somebody else's from here on. */
+		tkvm_fork_log(f->fork, NULL, NULL);
+		tkvm_pool_give(f->pool, &f->fork, f->broken);
+		VSLb_ts_busyobj(f->bo, "Reset", VTIM_real());
+	}
+	kvm_counters_end(f, outcome);
+	FREE_OBJ(f);
+}
+
+static const struct vmod_priv_methods kvm_fetch_methods[1] = {{
+	.magic =	VMOD_PRIV_METHODS_MAGIC,
+	.type =		"kvm_fetch",
+	.fini =		kvm_fetch_fini,
+}};
+
+static struct kvm_fetch *
+fetch_new(VRT_CTX, struct kvm_tenant *t)
+{
+	struct vmod_priv *priv;
+	struct kvm_fetch *f;
+
+	priv = VRT_priv_task(ctx, kvm_fetch_methods);
+	if (priv == NULL)
+		return (NULL);
+	if (priv->priv != NULL) {
+		kvm_fetch_fini(ctx, priv->priv);
+		priv->priv = NULL;
+	}
+	ALLOC_OBJ(f, KVM_FETCH_MAGIC);
+	if (f == NULL)
+		return (NULL);
+	f->tenant = t;
+	f->bo = ctx->bo;
+	kvm_counters_begin(t);
+	priv->priv = f;
+	priv->methods = kvm_fetch_methods;
+	return (f);
+}
+
+/* ---- a fork ---------------------------------------------------------------- */
+
+static int
+fetch_not_ready(struct kvm_fetch *f)
+{
+	struct kvm_tenant_info i;
+
+	kvm_tenant_info(f->tenant, &i);
+	kvm_counters_not_ready(f->tenant);
+	(void)snprintf(f->err.text, sizeof f->err.text, "%.64s: not ready: "
+	    "%s%s%.400s", f->tenant->name, kvm_state_name(i.state),
+	    i.error[0] == '\0' ? "" : ": ", i.error);
+	fetch_log_failure(f, "not ready");
+	return (kvm_response_later(f, i.state == KVM_FAILED ?
+	    (unsigned)i.retry_in + 2 : 5, "The application is not ready.\n"));
+}
+
+static int
+fetch_take(struct kvm_fetch *f)
+{
+	double queued = 0.;
+
+	f->fork = tkvm_pool_take(f->pool, &queued, &f->err);
+	kvm_counters_queue(f->tenant, queued);
+	VSLb_ts_busyobj(f->bo, "Queue", W_TIM_real(f->bo->wrk));
+	if (f->fork == NULL) {
+		(void)kvm_fetch_fail(f);
+		if (f->err.code == TKVM_E_BUSY)
+			return (kvm_response_later(f, 1,
+			    "The application is busy.\n"));
+		return (-1);
+	}
+	VSLb(f->bo->vsl, SLT_BackendOpen, "0 %s kvm - kvm - reuse",
+	    f->tenant->name);
+	tkvm_fork_log(f->fork, kvm_log_fetch, f);
+	return (1);
+}
+
+/* 0: the tenant's max-request-time from now. */
+static double
+fetch_deadline(const struct kvm_fetch *f)
+{
+	double end = kvm_task_deadline(f->bo), max;
+
+	if (end <= 0.)
+		return (0.);
+	max = f->tenant->opt->max_request_time;
+	return (VTIM_mono() + fmax(fmin(end - VTIM_real(), max), 1e-3));
+}
+
+/* What the guest's getpeername() says: client.ip. */
+static const struct sockaddr *
+fetch_peer(VRT_CTX, socklen_t *len)
+{
+	VCL_IP ip;
+
+	*len = 0;
+	if (ctx->sp == NULL)
+		return (NULL);
+	ip = VRT_r_client_ip(ctx);
+	/* A Unix-domain socket has no address. */
+	if (ip == NULL || !VSA_Sane(ip) || VSA_Compare(ip, bogo_ip) == 0)
+		return (NULL);
+	return (VSA_Get_Sockaddr(ip, len));
+}
+
+static int
+fetch_open(VRT_CTX, struct kvm_fetch *f)
+{
+	const struct sockaddr *peer;
+	socklen_t len;
+
+	peer = fetch_peer(ctx, &len);
+	if (tkvm_fork_open(f->fork, peer, len, fetch_deadline(f),
+	    &f->err) != 0)
+		return (kvm_fetch_fail(f));
+	f->exchange = tkvm_exchange_new(f->fork,
+	    http_method_eq(http_GetMethod(f->bo->bereq), HEAD), &f->err);
+	if (f->exchange == NULL)
+		return (kvm_fetch_fail(f));
+	return (0);
+}
+
+/* ---- the whole of it ------------------------------------------------------- */
+
+static int
+fetch_head(struct kvm_fetch *f)
+{
+	struct tkvm_response resp;
+	double d;
+
+	d = kvm_timeout(f->bo->first_byte_timeout,
+	    cache_param->first_byte_timeout);
+	if (tkvm_exchange_head(f->exchange, kvm_until(d), &resp,
+	    &f->err) != 0) {
+		VSLb_ts_busyobj(f->bo, "Run", W_TIM_real(f->bo->wrk));
+		return (kvm_fetch_fail(f));
+	}
+	VSLb_ts_busyobj(f->bo, "Fbyte", W_TIM_real(f->bo->wrk));
+	f->between_bytes = kvm_timeout(f->bo->between_bytes_timeout,
+	    cache_param->between_bytes_timeout);
+	return (kvm_response_make(f, &resp));
+}
+
+int
+kvm_fetch_gethdrs(VRT_CTX, struct kvm_tenant *t, VCL_BACKEND d)
+{
+	struct kvm_fetch *f;
+	int i;
+
+	CHECK_OBJ_NOTNULL(ctx, VRT_CTX_MAGIC);
+	CHECK_OBJ_NOTNULL(ctx->bo, BUSYOBJ_MAGIC);
+	CHECK_OBJ_NOTNULL(t, KVM_TENANT_MAGIC);
+	AZ(ctx->bo->htc);
+	f = fetch_new(ctx, t);
+	if (f == NULL) {
+		VSLb(ctx->bo->vsl, SLT_FetchError,
+		    "backend %s: out of workspace or memory", t->name);
+		return (-1);
+	}
+	f->pool = kvm_tenant_pool(t);
+	if (f->pool == NULL)
+		return (fetch_not_ready(f));
+	if (!VRT_Healthy(ctx, d, NULL))
+		return (kvm_fetch_fail_ours(f, "set sick by backend.set_health"
+		    ));
+	i = fetch_take(f);
+	if (i <= 0)
+		return (i);
+	if (fetch_open(ctx, f) != 0 || kvm_request_send(f) != 0)
+		return (-1);
+	return (fetch_head(f));
+}
+
+/* Varnish has what it wants of the answer; the fork stays with the task. */
+void
+kvm_fetch_detach(struct busyobj *bo)
+{
+	struct kvm_fetch *f;
+
+	CHECK_OBJ_NOTNULL(bo, BUSYOBJ_MAGIC);
+	CHECK_OBJ_NOTNULL(bo->htc, HTTP_CONN_MAGIC);
+	CAST_OBJ_NOTNULL(f, bo->htc->priv, KVM_FETCH_MAGIC);
+	bo->htc->priv = NULL;
+	bo->htc = NULL;
+	if (f->fork == NULL)
+		return;
+	VSLb_ts_busyobj(bo, "Run", W_TIM_real(bo->wrk));
+	VSLb(bo->vsl, SLT_BackendClose, "0 %s", f->tenant->name);
+}

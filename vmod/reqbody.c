@@ -1,0 +1,233 @@
+/*-
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * The request on its way into the guest: request line, header, body.
+ *
+ * Varnish takes the client's request away before the first byte of the answer
+ * is pulled, so all of it is sent from inside gethdrs.  The framing is ours:
+ * bereq's Content-Length and Transfer-Encoding are replaced by what is true.
+ */
+
+#include "config.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "vmod_kvm.h"
+#include "vtim.h"
+
+/* Small pieces gather here; large ones go past it. */
+struct sink {
+	unsigned		magic;
+#define SINK_MAGIC		0x4b565373
+	struct kvm_fetch	*f;
+	int			chunked;
+	int			stop;	/* what tkvm_exchange_send() said */
+	uint64_t		bytes;
+	size_t			n;
+	char			buf[2048];
+};
+
+/* 0, or non-zero: there is no point in sending more. */
+static int
+sink_flush(struct sink *s)
+{
+
+	CHECK_OBJ_NOTNULL(s, SINK_MAGIC);
+	if (s->stop == 0 && s->n > 0)
+		s->stop = tkvm_exchange_send(s->f->exchange, s->buf, s->n,
+		    &s->f->err);
+	s->n = 0;
+	return (s->stop);
+}
+
+static int
+sink_put(struct sink *s, const void *p, size_t len)
+{
+
+	CHECK_OBJ_NOTNULL(s, SINK_MAGIC);
+	s->bytes += len;
+	if (len > sizeof s->buf - s->n && sink_flush(s) != 0)
+		return (s->stop);
+	if (len > sizeof s->buf) {
+		s->stop = tkvm_exchange_send(s->f->exchange, p, len,
+		    &s->f->err);
+	} else {
+		(void)memcpy(s->buf + s->n, p, len);
+		s->n += len;
+	}
+	return (s->stop);
+}
+
+static void
+sink_text(struct sink *s, const char *text)
+{
+
+	(void)sink_put(s, text, strlen(text));
+}
+
+/* ---- header ---------------------------------------------------------------- */
+
+static int
+has_body(const struct busyobj *bo)
+{
+
+	return (bo->bereq_body != NULL ||
+	    (bo->req != NULL && bo->req->req_body_status != BS_NONE));
+}
+
+/* -1: not known. */
+static intmax_t
+body_length(const struct busyobj *bo)
+{
+
+	if (bo->bereq_body != NULL)
+		return ((intmax_t)ObjGetLen(bo->wrk, bo->bereq_body));
+	if (!bo->req->req_body_status->length_known)
+		return (-1);
+	return (http_GetContentLength(bo->req->http));
+}
+
+static void
+put_header(struct sink *s, const struct http *hp, unsigned u)
+{
+	const char *b = hp->hd[u].b;
+
+	if (b == NULL || (hp->hdf[u] & HDF_FILTER) ||
+	    http_IsHdr(&hp->hd[u], H_Content_Length) ||
+	    http_IsHdr(&hp->hd[u], H_Transfer_Encoding))
+		return;
+	(void)sink_put(s, b, (size_t)(hp->hd[u].e - b));
+	sink_text(s, "\r\n");
+}
+
+static void
+put_framing(struct sink *s, const struct busyobj *bo)
+{
+	char line[64];
+	intmax_t len;
+
+	if (!has_body(bo)) {
+		/* POST without a body says so. */
+		if (http_GetHdr(bo->bereq, H_Content_Length, NULL))
+			sink_text(s, "Content-Length: 0\r\n");
+		return;
+	}
+	len = body_length(bo);
+	s->chunked = len < 0;
+	if (s->chunked) {
+		sink_text(s, "Transfer-Encoding: chunked\r\n");
+		return;
+	}
+	(void)snprintf(line, sizeof line, "Content-Length: %jd\r\n", len);
+	sink_text(s, line);
+}
+
+static void
+put_head(struct sink *s, const struct busyobj *bo)
+{
+	const struct http *hp = bo->bereq;
+	unsigned u;
+
+	sink_text(s, hp->hd[HTTP_HDR_METHOD].b);
+	sink_text(s, " ");
+	sink_text(s, hp->hd[HTTP_HDR_URL].b);
+	/* Always, a client's HTTP/1.0 is between it and Varnish. */
+	sink_text(s, " HTTP/1.1\r\n");
+	if (!http_GetHdr(hp, H_Host, NULL)) {
+		sink_text(s, "Host: ");
+		sink_text(s, s->f->tenant->name);
+		sink_text(s, "\r\n");
+	}
+	for (u = HTTP_HDR_FIRST; u < hp->nhd; u++)
+		put_header(s, hp, u);
+	put_framing(s, bo);
+	sink_text(s, "\r\n");
+}
+
+/* ---- body ------------------------------------------------------------------ */
+
+static int v_matchproto_(objiterate_f)
+put_body(void *priv, unsigned flush, const void *ptr, ssize_t len)
+{
+	struct sink *s;
+	char line[32];
+
+	(void)flush;
+	CAST_OBJ_NOTNULL(s, priv, SINK_MAGIC);
+	if (len <= 0)
+		return (0);
+	s->f->bo->acct.bereq_bodybytes += (uint64_t)len;
+	if (s->chunked) {
+		(void)snprintf(line, sizeof line, "%zx\r\n", (size_t)len);
+		sink_text(s, line);
+	}
+	(void)sink_put(s, ptr, (size_t)len);
+	if (s->chunked)
+		sink_text(s, "\r\n");
+	return (sink_flush(s));
+}
+
+/* From the client; -1: its fault. */
+static int
+send_client_body(struct sink *s, struct busyobj *bo)
+{
+	ssize_t i;
+
+	i = VRB_Iterate(bo->wrk, bo->vsl, bo->req, put_body, s);
+	if (bo->req->req_body_status != BS_CACHED)
+		bo->no_retry = "req.body not cached";
+	if (s->stop != 0) {
+		/* There is more of it on the connection. */
+		bo->req->doclose = SC_RX_BODY;
+		return (0);
+	}
+	if (bo->req->req_body_status == BS_ERROR)
+		bo->req->doclose = SC_RX_BODY;
+	return (i < 0 ? -1 : 0);
+}
+
+static int
+send_body(struct sink *s, struct busyobj *bo)
+{
+	int i = 0;
+
+	if (bo->bereq_body != NULL)
+		(void)ObjIterate(bo->wrk, bo->bereq_body, s, put_body, 0);
+	else if (bo->req != NULL && bo->req->req_body_status != BS_NONE)
+		i = send_client_body(s, bo);
+	if (i == 0 && s->chunked) {
+		sink_text(s, "0\r\n\r\n");
+		(void)sink_flush(s);
+	}
+	return (i);
+}
+
+/*
+ * 0: all of it is in, or the guest answers without wanting more.  -1: logged.
+ */
+int
+kvm_request_send(struct kvm_fetch *f)
+{
+	struct busyobj *bo;
+	struct sink s;
+	int i;
+
+	CHECK_OBJ_NOTNULL(f, KVM_FETCH_MAGIC);
+	bo = f->bo;
+	CHECK_OBJ_NOTNULL(bo, BUSYOBJ_MAGIC);
+	INIT_OBJ(&s, SINK_MAGIC);
+	s.f = f;
+	put_head(&s, bo);
+	(void)sink_flush(&s);
+	bo->acct.bereq_hdrbytes += s.bytes;
+	i = send_body(&s, bo);
+	f->req_bytes = s.bytes;
+	VSLb_ts_busyobj(bo, "Bereq", W_TIM_real(bo->wrk));
+	if (s.stop < 0)
+		return (kvm_fetch_fail(f));
+	if (i < 0)
+		return (kvm_fetch_fail_ours(f,
+		    "the client's request body did not arrive"));
+	return (0);
+}
