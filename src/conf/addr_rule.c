@@ -122,7 +122,7 @@ addr_rule_check(const char *rule, const char **why)
 	return (-1);
 }
 
-/* ---- matching -------------------------------------------------------------- */
+/* ---- matching ------------------------------------------------------------ */
 
 /* The address as an IPv4 one if it is one in IPv6's clothes. */
 static int
@@ -245,7 +245,7 @@ opt_may_connect(const struct tkvm_options *o, const struct sockaddr *sa,
 	    allow_covers(&o->allow_connect, sa, len));
 }
 
-/* ---- text ------------------------------------------------------------------ */
+/* ---- text ---------------------------------------------------------------- */
 
 char *
 addr_text(const struct sockaddr *sa, socklen_t len, char buf[ADDR_TEXT])

@@ -39,7 +39,7 @@ static int check_file(const struct tkvm_options *, const char *, unsigned,
     struct tkvm_error *);
 
 #define BAD(p, ...)							\
-	opt_err((p)->o, (p)->err, TKVM_E_PROGRAM, __VA_ARGS__)
+	((void)opt_err((p)->o, (p)->err, TKVM_E_PROGRAM, __VA_ARGS__), -1)
 
 static int
 read_at(const struct prog *p, void *to, size_t len, uint64_t off)
@@ -52,7 +52,7 @@ read_at(const struct prog *p, void *to, size_t len, uint64_t off)
 	return (0);
 }
 
-/* ---- ELF ------------------------------------------------------------------- */
+/* ---- ELF ----------------------------------------------------------------- */
 
 static const char *
 machine_name(unsigned m, char *buf, size_t len)
@@ -222,7 +222,7 @@ check_elf(const struct prog *p)
 	return (rv);
 }
 
-/* ---- scripts --------------------------------------------------------------- */
+/* ---- scripts ------------------------------------------------------------- */
 
 /* "#! /bin/sh -e": `line` is cut after the interpreter's name. */
 static char *
@@ -261,7 +261,7 @@ check_script(const struct prog *p, char *head)
 	return (rv);
 }
 
-/* ---- the file -------------------------------------------------------------- */
+/* ---- the file ------------------------------------------------------------ */
 
 static int
 check_content(struct prog *p)
@@ -331,7 +331,7 @@ program_check(const struct tkvm_options *o, const char *path,
 	return (check_file(o, path, 0, err));
 }
 
-/* ---- finding it ------------------------------------------------------------ */
+/* ---- finding it ---------------------------------------------------------- */
 
 static int
 runnable(const char *path)

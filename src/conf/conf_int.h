@@ -23,7 +23,7 @@ extern "C" {
 int opt_err(const struct tkvm_options *, struct tkvm_error *, enum tkvm_code,
     const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
-/* ---- options_text.c: values as text --------------------------------------- */
+/* ---- options_text.c: values as text -------------------------------------- */
 
 /* The whole text has to be a number; 0, or -1 (neither reports). */
 int text_uint(const char *, unsigned long long *);
@@ -42,7 +42,7 @@ int strlist_add(struct strlist *, const char *, size_t);
 int strlist_dup(struct strlist *, const struct strlist *);
 void strlist_free(struct strlist *);
 
-/* ---- check_program.c ------------------------------------------------------- */
+/* ---- check_program.c ----------------------------------------------------- */
 
 /*
  * Find the program as a shell would: a name with a slash from cwd on, any

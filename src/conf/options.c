@@ -21,7 +21,7 @@ no_memory(const struct tkvm_options *o, struct tkvm_error *err)
 	return (opt_err(o, err, TKVM_E_MEMORY, "out of memory"));
 }
 
-/* ---- one setter per type --------------------------------------------------- */
+/* ---- one setter per type ------------------------------------------------- */
 
 static int
 set_bool(struct tkvm_options *o, const struct opt_desc *d, const char *value,
@@ -304,7 +304,7 @@ tkvm_options_set(struct tkvm_options *o, const char *key, const char *value,
 	    near == NULL ? "" : "?"));
 }
 
-/* ---- life ------------------------------------------------------------------ */
+/* ---- life ---------------------------------------------------------------- */
 
 static void
 free_volumes(struct tkvm_options *o)

@@ -119,7 +119,7 @@ int opt_resolve(struct tkvm_options *, struct tkvm_error *);
 /* All options as TOML that tkvm_config_read() reads back. */
 void opt_dump(const struct tkvm_options *, FILE *);
 
-/* ---- tenants files (toml.cc; the only C++) -------------------------------- */
+/* ---- tenants files (toml.cc; the only C++) ------------------------------- */
 
 struct tenant_set {
 	struct tkvm_options **v;

@@ -20,8 +20,11 @@ struct kvmhost {
 	size_t		run_size;	/* of struct kvm_run's mapping */
 	struct tkvm_host pub;
 	struct kvm_cpuid2 *cpuid;	/* given to every vCPU */
-	uint64_t	xcr0;
-	unsigned	xsave_size;
+	uint64_t	xcr0;		/* vector state a guest can have */
+	unsigned	xsave_size;	/* bytes of struct kvm_xsave in use */
+	struct {
+		unsigned	off, size;
+	} xcomp[8];			/* its components from 2 (AVX) on */
 	unsigned	nr_slots;
 	uint64_t	cr4;		/* accepted by KVM_SET_SREGS */
 	int		has_msr_filter;

@@ -8,6 +8,7 @@
  * host's.
  */
 
+#include <cpuid.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -153,8 +154,37 @@ read_cpuid(struct tkvm_error *err)
 		e->edx &= ~((1u << 2) | (1u << 3) | (1u << 8) | (1u << 22) |
 		    (1u << 23) | (1u << 24) | (1u << 25));
 	}
-	host.xsave_size = host.xcr0 & 4 ? 832 : 576;
 	return (0);
+}
+
+/*
+ * Which vector state there is and where its parts lie in an XSAVE area (Intel
+ * SDM vol. 1, 13.4).  A software back end cannot hide the host's CPUID from
+ * ring 3: there it is what the host has enabled.
+ */
+static void
+xsave_layout(void)
+{
+	uint32_t a, b, c, d;
+	unsigned i;
+
+	if (host.pub.entry == TKVM_RING3 &&
+	    __get_cpuid(1, &a, &b, &c, &d) && (c & (1u << 27))) {
+		__asm__ volatile("xgetbv" : "=a"(a), "=d"(d) : "c"(0));
+		host.xcr0 = a & 0xe7;
+	}
+	host.xsave_size = 576;
+	for (i = 2; i < NELEM(host.xcomp); i++) {
+		host.xcomp[i].off = host.xcomp[i].size = 0;
+		if (!(host.xcr0 & (1UL << i)) ||
+		    !__get_cpuid_count(0xd, i, &a, &b, &c, &d) ||
+		    b < 576 || a + b > sizeof(struct kvm_xsave))
+			continue;
+		host.xcomp[i].off = b;
+		host.xcomp[i].size = a;
+		if (a + b > host.xsave_size)
+			host.xsave_size = a + b;
+	}
 }
 
 static void
@@ -323,6 +353,8 @@ probe(struct tkvm_error *err)
 	}
 	if (r == 0 && u == NELEM(cr4))
 		r = -1;		/* the last attempt's *err stands */
+	if (r == 0)
+		xsave_layout();
 	/* Where the blob is a real kernel it must not run the program's pages
 	 * (SMEP). */
 	if (r == 0 && host.pub.entry == TKVM_RING0) {

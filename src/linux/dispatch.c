@@ -12,6 +12,7 @@
 #include "conf/options.h"
 #include "gk.h"
 #include "linux/dispatch.h"
+#include "linux/sys_proc.h"
 #include "mem/as.h"
 
 /* Calls that set a signal mask while they wait: which argument it is. */
@@ -32,23 +33,15 @@ mask_arg(uint64_t nr)
 	}
 }
 
-static int
+/* pselect6 passes a pointer to { mask, size }, the others both in registers. */
+static int64_t
 wait_mask(struct machine *m, struct thread *t, int arg)
 {
-	uint64_t p = t->a[arg], mask;
+	uint64_t p[2] = { t->a[arg], arg < 5 ? t->a[arg + 1] : 8 };
 
-	if (p == 0)
-		return (0);
-	if (t->nr == 270 && as_read(m->as, p, &p, 8) != 0)
+	if (t->nr == 270 && p[0] != 0 && as_read(m->as, p[0], p, 16) != 0)
 		return (-EFAULT);
-	if (p == 0)
-		return (0);
-	if (as_read(m->as, p, &mask, 8) != 0)
-		return (-EFAULT);
-	t->oldmask = t->sigmask;
-	t->sigmask = mask & ~((1UL << 8) | (1UL << 18));	/* KILL STOP */
-	t->in_sigsuspend = 1;
-	return (0);
+	return (signal_wait_mask(m, t, p[0], p[1]));
 }
 
 static int64_t
@@ -108,11 +101,8 @@ linux_call(struct machine *m, struct thread *t)
 		r = gk_call(m, t);
 	if (r == GK_NOTMINE)
 		r = d->fn != NULL ? d->fn(m, t, t->a) : unknown(m, t);
-	if (r != SYS_BLOCK && r != SYS_NORETURN && t->in_sigsuspend &&
-	    mask_arg(t->nr) >= 0 && !signal_pending(m, t)) {
-		t->sigmask = t->oldmask;
-		t->in_sigsuspend = 0;
-	}
+	if (r != SYS_BLOCK && r != SYS_NORETURN && mask_arg(t->nr) >= 0)
+		signal_wait_done(t);
 	return (r);
 }
 

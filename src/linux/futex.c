@@ -60,6 +60,7 @@ futex_wake(struct machine *m, uint64_t addr, int n, uint32_t bits)
 			break;
 		t->futex = 0;
 		t->woken = 1;
+		m->futex_woke = 1;
 	}
 	return (woken);
 }

@@ -257,7 +257,10 @@ xfer_reg(struct xfer *x)
 		l = uvec_views(x->m, &x->u, x->write ? AS_R : AS_W, iov, &n,
 		    end - pos < x->u.total ? end - pos : x->u.total);
 		if (l <= 0) {
-			if (l < 0 && done == 0)
+			/* At the end of the file the address does not
+			 * matter. */
+			if (l < 0 && done == 0 &&
+			    (x->write || pos < file_size(x->hf)))
 				return (l);
 			break;
 		}

@@ -439,7 +439,7 @@ tkvm_run_to_exit(const struct tkvm_options *opt, int *status,
 			    "the program waits for something that cannot "
 			    "happen");
 		*err = m->err;
-		if (m->proc.exited && m->err.code == TKVM_E_EXIT) {
+		if (m->proc.exited) {
 			*status = m->proc.exit_status;
 			r = 0;
 		}

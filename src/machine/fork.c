@@ -286,6 +286,7 @@ tkvm_fork_state(struct tkvm_fork *f, struct tkvm_fork_state *st)
 
 struct running {
 	struct machine	*m;
+	int		want_output;
 	enum tkvm_run	r;
 };
 
@@ -294,13 +295,13 @@ run_it(void *priv)
 {
 	struct running *x = priv;
 
-	x->r = machine_run(x->m, 1);
+	x->r = machine_run(x->m, x->want_output);
 }
 
 enum tkvm_run
-tkvm_fork_run(struct tkvm_fork *f, struct tkvm_error *err)
+fork_run(struct tkvm_fork *f, int want_output, struct tkvm_error *err)
 {
-	struct running x = { f->m, TKVM_RUN_GONE };
+	struct running x = { f->m, want_output, TKVM_RUN_GONE };
 
 	CHECK_OBJ_NOTNULL(f, FORK_MAGIC);
 	if (f->runner != NULL)
@@ -313,6 +314,13 @@ tkvm_fork_run(struct tkvm_fork *f, struct tkvm_error *err)
 	if (x.r == TKVM_RUN_GONE && err != NULL)
 		*err = f->m->err;
 	return (x.r);
+}
+
+enum tkvm_run
+tkvm_fork_run(struct tkvm_fork *f, struct tkvm_error *err)
+{
+
+	return (fork_run(f, 1, err));
 }
 
 /* Sleep until a guest timer, a host descriptor, or `until` (host ns). */

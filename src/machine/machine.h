@@ -144,6 +144,8 @@ struct machine {
 	struct wd_slot	*wd;
 	uint64_t	deadline;	/* host CLOCK_MONOTONIC ns; ~0: none */
 	const volatile int *cancel;	/* of a boot */
+	int		futex_woke;	/* a waiter is to be looked at */
+	uint64_t	cpu_since;	/* host ns: cur's time is counted to */
 	int		resched;	/* let another thread run */
 	enum { PEND_NONE, PEND_RESULT, PEND_USER } pend; /* at next entry */
 	int		bases_ok;	/* cur's fs_base, gs_base are up to date */

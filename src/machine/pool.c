@@ -297,6 +297,25 @@ tkvm_pool_take(struct tkvm_pool *p, double *queued, struct tkvm_error *err)
 	return (f);
 }
 
+/* Let the program finish what it does after it has answered: drain-time */
+static void
+drain(struct tkvm_fork *f, double seconds)
+{
+	struct tkvm_error err;
+	uint64_t end;
+
+	if (!f->dirty || f->m->err.code != TKVM_OK)
+		return;
+	end = host_mono() + (uint64_t)(seconds * 1e9);
+	if (end < f->m->deadline)
+		f->m->deadline = end;
+	while (fork_run(f, 0, &err) == TKVM_RUN_IDLE &&
+	    tkvm_fork_wait(f, 0, &err) == 1)
+		continue;
+	if (f->m->err.code == TKVM_E_TIMEOUT)
+		f->m->err.code = TKVM_OK;
+}
+
 void
 tkvm_pool_give(struct tkvm_pool *p, struct tkvm_fork **pf, int broken)
 {
@@ -306,6 +325,8 @@ tkvm_pool_give(struct tkvm_pool *p, struct tkvm_fork **pf, int broken)
 
 	CHECK_OBJ_NOTNULL(p, POOL_MAGIC);
 	TAKE_OBJ_NOTNULL(f, pf, FORK_MAGIC);
+	if (!broken && p->image->opt->drain_time > 0)
+		drain(f, p->image->opt->drain_time);
 	if (!broken && p->image->opt->ephemeral)
 		failed = tkvm_fork_reset(f, &err) != 0;
 	else if (!broken && f->m->err.code != TKVM_OK)

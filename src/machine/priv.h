@@ -108,6 +108,9 @@ struct tkvm_fork {
 	unsigned	rnd_left;	/* the request path */
 };
 
+/* tkvm_fork_run(), or (want_output 0) until it is idle */
+enum tkvm_run fork_run(struct tkvm_fork *, int want_output,
+    struct tkvm_error *);
 struct machine *machine_new(const struct tkvm_options *);
 void machine_free(struct machine **);
 int machine_reset(struct machine *, struct tkvm_error *);

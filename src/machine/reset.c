@@ -125,11 +125,13 @@ machine_reset(struct machine *m, struct tkvm_error *err)
 /* Equal vector state: components that are not in use count as their initial
  * values.  Intel SDM vol. 1, 13.4 */
 static int
-xsave_equal(const struct kvm_xsave *x, const struct kvm_xsave *y)
+xsave_equal(const struct kvmhost *h, const struct kvm_xsave *x,
+    const struct kvm_xsave *y)
 {
 	const uint8_t *a = (const void *)x, *b = (const void *)y;
-	static const uint8_t zero[256];
+	static const uint8_t zero[sizeof *x];
 	uint64_t bva, bvb;
+	unsigned i;
 
 	memcpy(&bva, a + 512, 8);
 	memcpy(&bvb, b + 512, 8);
@@ -140,8 +142,13 @@ xsave_equal(const struct kvm_xsave *x, const struct kvm_xsave *y)
 	if (memcmp(a + 32, b + 32, 128) != 0 ||
 	    memcmp(a + 160, b + 160, 256) != 0)
 		return (0);
-	return (memcmp((bva & 4) ? a + 576 : zero,
-	    (bvb & 4) ? b + 576 : zero, 256) == 0);
+	for (i = 2; i < NELEM(h->xcomp); i++)
+		if (memcmp(
+		    ((bva >> i) & 1) ? a + h->xcomp[i].off : zero,
+		    ((bvb >> i) & 1) ? b + h->xcomp[i].off : zero,
+		    h->xcomp[i].size) != 0)
+			return (0);
+	return (1);
 }
 
 static const char *
@@ -163,7 +170,7 @@ verify_host_side(struct machine *m)
 	if (x == NULL)
 		return ("(out of memory)");
 	ok = vcpu_get_xsave(m->vcpu, x) == 0 &&
-	    xsave_equal(x, im->xsave[m->proc.cur]);
+	    xsave_equal(m->vm->host, x, im->xsave[m->proc.cur]);
 	free(x);
 	return (ok ? NULL : "vector registers");
 }

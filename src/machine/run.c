@@ -129,6 +129,16 @@ machine_xcr0(const struct machine *m)
 	return (m->vm->host->xcr0);
 }
 
+/* CPU time of the thread at hand, up to now */
+static void
+account(struct machine *m)
+{
+	uint64_t now = host_mono();
+
+	m->thread[m->proc.cur].cpu_ns += now - m->cpu_since;
+	m->cpu_since = now;
+}
+
 /* Put thread i into the vCPU instead of the one that is there. */
 static int
 switch_to(struct machine *m, unsigned i)
@@ -139,6 +149,7 @@ switch_to(struct machine *m, unsigned i)
 		machine_fail(m, TKVM_E_MEMORY, "cannot save a thread's state");
 		return (-1);
 	}
+	account(m);
 	x = xsave_parked(m, i);
 	m->proc.cur = i;
 	m->exit_of = -1;
@@ -243,6 +254,7 @@ wake_waiters(struct machine *m)
 	now = machine_mono(m);
 	m->nwaitfd = 0;
 	m->woke_gen = m->gk->gen;
+	m->futex_woke = 0;
 	for (i = 0; i < m->proc.hi_thread; i++) {
 		t = &m->thread[i];
 		if (t->state != T_WAIT)
@@ -316,6 +328,7 @@ pick(struct machine *m)
 static void
 on_syscall(struct machine *m, struct thread *t)
 {
+	const uint32_t before = m->proc.nthreads;
 	int64_t r;
 	int k;
 
@@ -333,8 +346,12 @@ on_syscall(struct machine *m, struct thread *t)
 	/* Calls that copy or change segment bases see the true ones. */
 	if (t->nr == 56 || t->nr == 435 || t->nr == 158)
 		bases(m);
+	if (t->nr == 228 || t->nr == 98 || t->nr == 100)
+		account(m);		/* calls that tell CPU time */
 	r = linux_call(m, t);
 	linux_trace(m, t, r);
+	if (m->proc.nthreads != before)
+		vvar_update(m);
 	if (t->state == T_FREE)
 		return;			/* it was exit(2) */
 	if (r == SYS_BLOCK) {
@@ -578,14 +595,15 @@ loop(struct machine *m)
 			return (TKVM_RUN_OUTPUT);
 		t = machine_cur(m);
 		if (t->state != T_RUN || m->resched ||
-		    (m->proc.nthreads > 1 && m->woke_gen != m->gk->gen))
+		    (m->proc.nthreads > 1 && (m->futex_woke ||
+		    m->woke_gen != m->gk->gen)))
 			wake_waiters(m);
 		t = pick(m);
 		if (m->err.code != TKVM_OK)
 			continue;
 		if (t == NULL) {
 			/* a look at the rest may have changed something */
-			if (m->woke_gen != m->gk->gen)
+			if (m->woke_gen != m->gk->gen || m->futex_woke)
 				continue;
 			return (TKVM_RUN_IDLE);
 		}
@@ -627,11 +645,13 @@ machine_run(struct machine *m, int want_output)
 	t0 = host_mono();
 	m->want_output = want_output;
 	m->out_since = 0;
+	m->cpu_since = t0;
 	wd_arm(m->wd, m->deadline, m->cancel);
 	if (t0 >= m->deadline)
 		atomic_store(&m->wd->expired, 1);
 	r = loop(m);
 	wd_disarm(m->wd);
-	m->st.run_ns += host_mono() - t0;
+	account(m);
+	m->st.run_ns += m->cpu_since - t0;
 	return (r);
 }

@@ -269,6 +269,7 @@ as_free(struct as **pas)
 	bitmap_free(&as->kept);
 	bitmap_free(&as->pt);
 	bitmap_free(&as->priv);
+	bitmap_free(&as->differed);
 	bitmap_free(&as->rdirty);
 	free(as->vmas.v);
 	free(as->journal);

@@ -102,6 +102,8 @@ struct as {
 	struct bitmap	priv;
 	uint32_t	*plist;
 	uint32_t	npriv, cap_priv, nsorted;
+	struct bitmap	differed;	/* ... in a sample of resets */
+	unsigned	nresets;
 	struct bitmap	rdirty;		/* request frames the VMM wrote */
 	uint64_t	window;		/* pages mapped by the next fault */
 	uint64_t	last_fault;

@@ -18,6 +18,9 @@
 #include "error.h"
 #include "mem/as.h"
 
+#define SAMPLE		16	/* every so many resets: what had changed? */
+#define SAMPLES		64	/* after so many samples: forget the rest */
+
 /* ---- freeze ------------------------------------------------------------------------ */
 
 /* MADV_WIPEONFORK(2): every fork reads zeros there. */
@@ -84,6 +87,7 @@ fork_tables(struct as *as, const struct as *im, uint64_t frames)
 	    bitmap_alloc(&as->pt, frames) != 0 ||
 	    bitmap_alloc(&as->rdirty, frames) != 0 ||
 	    bitmap_alloc(&as->priv, as->cap_priv) != 0 ||
+	    bitmap_alloc(&as->differed, as->cap_priv) != 0 ||
 	    vmas_copy(&as->vmas, &im->vmas) != 0)
 		return (-1);
 	as->name = calloc(im->nname + 1, sizeof *as->name);
@@ -208,10 +212,14 @@ learn_image(struct as *as)
 	return (0);
 }
 
-/* The kernel tables' page and frames are restored by the journal. */
+/*
+ * Page table frames are restored by the journal.  Every SAMPLE-th time note
+ * which pages had really changed.
+ */
 static void
 copy_back(struct as *as)
 {
+	const int sample = ++as->nresets % SAMPLE == 0;
 	const struct as *im = as->image;
 	uint64_t gpa;
 	uint32_t u;
@@ -220,9 +228,52 @@ copy_back(struct as *as)
 		gpa = (uint64_t)as->plist[u] * PAGE_SZ;
 		if (frame_is_pt(as, gpa))
 			continue;
+		if (sample && memcmp(as->base + gpa, im->base + gpa,
+		    PAGE_SZ) != 0)
+			bit_set(&as->differed, as->plist[u]);
 		memcpy(as->base + gpa, im->base + gpa, PAGE_SZ);
 		as->pages_reset++;
 	}
+}
+
+/* Give a page of the private set back to the image: equal to it already. */
+static void
+forget(struct as *as, uint32_t page)
+{
+	uint64_t bit = 1UL << (page & 63);
+
+	(void)madvise(as->base + (uint64_t)page * PAGE_SZ, PAGE_SZ,
+	    MADV_DONTNEED);
+	(void)vm_dirty_clear(as->vm, 0, page & ~63U, bit);
+	bit_clear(&as->priv, page);
+	as->remaps++;
+}
+
+/*
+ * The private set follows what requests write: pages that no sampled request
+ * had changed leave it, and so does what is beyond the limit of memory kept
+ * (limit-request-memory).  After copy_back(), when all are equal.
+ */
+static void
+shrink(struct as *as)
+{
+	const int relearn = as->nresets % (SAMPLE * SAMPLES) == 0;
+	uint32_t u, n, page;
+
+	if (!relearn && as->npriv <= as->max_kept)
+		return;
+	for (u = n = 0; u < as->npriv; u++) {
+		page = as->plist[u];
+		if (frame_is_pt(as, (uint64_t)page * PAGE_SZ) ||
+		    (n < as->max_kept && (!relearn ||
+		    bit_get(&as->differed, page))))
+			as->plist[n++] = page;
+		else
+			forget(as, page);
+	}
+	as->npriv = as->nsorted = n;
+	if (relearn)
+		memset(as->differed.w, 0, as->differed.n / 8);
 }
 
 /*
@@ -294,6 +345,7 @@ as_reset(struct as *as, struct tkvm_error *err)
 		return (err_set(err, TKVM_E_KVM,
 		    "KVM_GET_DIRTY_LOG: %s", strerror(errno)));
 	copy_back(as);
+	shrink(as);
 	memcpy(as->used.w, as->kept.w, as->used.n / 8);
 	as->nused = as->nkept;
 	as->hint = 0;

@@ -70,7 +70,7 @@ usage(const char *fmt, ...)
 	return (USAGE);
 }
 
-/* ---- getopt's tables ------------------------------------------------------- */
+/* ---- getopt's tables ----------------------------------------------------- */
 
 static void
 add_long(struct option **o, const char *name, int arg, int val)
@@ -135,7 +135,7 @@ make_tables(struct parse *p)
 	return (0);
 }
 
-/* ---- one option ------------------------------------------------------------ */
+/* ---- one option ---------------------------------------------------------- */
 
 static int
 add_given(struct parse *p, const struct opt_desc *d, const char *value)
@@ -223,7 +223,7 @@ one_option(struct parse *p, int c, const char *arg)
 	return (unknown(arg));
 }
 
-/* ---- the line -------------------------------------------------------------- */
+/* ---- the line ------------------------------------------------------------ */
 
 /*
  * "++" ends a subcommand with its program; another would follow.  Only the
@@ -291,7 +291,7 @@ parse_line(struct parse *p, int argc, char *const *argv)
 	return (-1);
 }
 
-/* ---- putting it together --------------------------------------------------- */
+/* ---- putting it together ------------------------------------------------- */
 
 static int
 say(const struct tkvm_error *err)

@@ -21,12 +21,12 @@ print_text(const char *s)
 
 	while (*s != '\0') {
 		n = strcspn(s, " ");
-		if (col + n > WIDTH && col > COLUMN) {
+		if (col + 1 + n > WIDTH && col > COLUMN) {
 			(void)printf("\n%*s", COLUMN, "");
 			col = COLUMN;
 		}
-		(void)printf("%.*s ", (int)n, s);
-		col += n + 1;
+		(void)printf("%s%.*s", col > COLUMN ? " " : "", (int)n, s);
+		col += n + (col > COLUMN);
 		s += n;
 		s += strspn(s, " ");
 	}

@@ -29,7 +29,7 @@ lib_of(struct req *r)
 	return ((lib_parser *)(void *)r->lib);
 }
 
-/* ---- what the library calls ------------------------------------------------ */
+/* ---- what the library calls ---------------------------------------------- */
 
 static int
 refuse(struct req *r, unsigned status, const char *why)
@@ -145,7 +145,7 @@ static const lib_settings settings = {
 	.on_message_complete	= on_end,
 };
 
-/* ---- a complete head ------------------------------------------------------- */
+/* ---- a complete head ----------------------------------------------------- */
 
 int
 req_has_token(const char *list, const char *token)
@@ -280,7 +280,7 @@ check_head(struct req *r, char *buf)
 	return (check_headers(r, buf));
 }
 
-/* ---- feeding --------------------------------------------------------------- */
+/* ---- feeding ------------------------------------------------------------- */
 
 void
 req_init(struct req *r)

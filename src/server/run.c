@@ -45,7 +45,7 @@ boot_thread(void *priv)
 	return (NULL);
 }
 
-/* ---- signals --------------------------------------------------------------- */
+/* ---- signals ------------------------------------------------------------- */
 
 static int
 signals_open(void)
@@ -102,7 +102,7 @@ signals_read(const struct srv *s, int sfd, const char *stats)
 	return (stop);
 }
 
-/* ---- phases ---------------------------------------------------------------- */
+/* ---- phases -------------------------------------------------------------- */
 
 /*
  * 0: there is an image.  1: told to stop.  -1: *err.
@@ -224,7 +224,7 @@ run_main(const struct args *a)
 	}
 	more_files();
 	s->opt = a->opt;
-	s->ep = s->wake = s->lfd = -1;
+	s->ep = s->wake = s->probe = s->lfd = -1;
 	TAILQ_INIT(&s->queue);
 	(void)pthread_mutex_init(&s->qmtx, NULL);
 	(void)pthread_mutex_init(&s->cmtx, NULL);

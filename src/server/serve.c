@@ -37,7 +37,7 @@ enum phase {
 	PH_CLIENT,			/* the client is gone */
 };
 
-/* ---- errors ---------------------------------------------------------------- */
+/* ---- errors -------------------------------------------------------------- */
 
 /* Each one when verbose, else one a second: a guest can make many. */
 void
@@ -86,7 +86,7 @@ is_broken(const struct srv *s, enum tkvm_code code)
 	}
 }
 
-/* ---- the request ----------------------------------------------------------- */
+/* ---- the request --------------------------------------------------------- */
 
 /* Fields named in Connection are between us and the client. */
 static int
@@ -204,13 +204,7 @@ static void
 in_forget(struct conn *c)
 {
 
-	if (c->lender != NULL) {
-		c->lender->in_lent = 0;
-		c->lender = NULL;
-	} else
-		free(c->in);
-	c->in = NULL;
-	c->off = c->len = c->size = 0;
+	conn_in_drop(c);
 	c->parsed = c->body_len = 0;
 	c->drained = 0;
 }
@@ -302,7 +296,7 @@ send_request(struct xfer *x)
 	return (stream_body(x));
 }
 
-/* ---- the answer ------------------------------------------------------------ */
+/* ---- the answer ---------------------------------------------------------- */
 
 /*
  * Send, and as long as the machine has more to say let the client not fall
@@ -409,7 +403,7 @@ pass_answer(struct xfer *x)
 	return (pass_body(x, n));
 }
 
-/* ---- all of it ------------------------------------------------------------- */
+/* ---- all of it ----------------------------------------------------------- */
 
 static enum phase
 exchange(struct xfer *x)
@@ -448,11 +442,42 @@ failed(struct xfer *x)
 	c->reset_after = x->to_eof;
 }
 
+/*
+ * drain-time: the client has its answer, let the program work on.  1: it died
+ * of that.
+ */
+static int
+drain(struct xfer *x)
+{
+	double end = mono_now() + x->w->srv->opt->drain_time;
+
+	if (end > x->deadline)
+		end = x->deadline;
+	while (mono_now() < end) {
+		switch (tkvm_fork_run(x->fork, &x->err)) {
+		case TKVM_RUN_GONE:
+			return (1);
+		case TKVM_RUN_OUTPUT:
+			/* Nobody is there to read that. */
+			while (tkvm_fork_recv(x->fork, x->w->io, IO_SIZE) > 0)
+				continue;
+			break;
+		default:
+			if (tkvm_fork_wait(x->fork, end, &x->err) != 1)
+				return (0);
+			break;
+		}
+	}
+	return (0);
+}
+
 static void
 give_back(struct xfer *x, enum phase ph)
 {
 	struct srv *s = x->w->srv;
 
+	if (ph == PH_OK && s->opt->drain_time > 0 && drain(x))
+		ph = PH_ERROR;
 	if (!s->opt->ephemeral)
 		tkvm_fork_close(x->fork);
 	tkvm_pool_give(s->pool, &x->fork,

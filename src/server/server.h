@@ -10,9 +10,9 @@
  * costs epoll_wait, recv and send, and clients that are slow or idle hold no
  * machine.
  *
- * When all workers have been busy, the main thread (the "usher") looks after
+ * When the workers do not keep up, the main thread (the "usher") looks after
  * the epoll set as well: it reads and queues requests, so that queue-time and
- * queue-limit hold, and closes what has been idle for too long.
+ * queue-limit hold.  It also closes what has been idle for too long.
  *
  * Who owns a connection: the EV_OWNED bit of conn.ev.  An event for a
  * connection that is owned only leaves its bits there for the owner.  The
@@ -41,7 +41,7 @@
 #define BODY_MAX	(64 * 1024)	/* of a request, kept without machine */
 #define IN_SIZE		(REQ_MAX_HEAD + BODY_MAX + 16 * 1024)
 #define IO_SIZE		(REQ_MAX_HEAD + 32 * 1024)
-#define OUT_BODY	(64 * 1024)	/* of an answer, read and sent at once */
+#define OUT_BODY	(64 * 1024)	/* of an answer, read at once */
 #define OUT_SIZE	(80 * 1024 + OUT_BODY)
 #define OUT_HIGH	(1024 * 1024)	/* of an answer, kept for the client */
 
@@ -51,13 +51,14 @@
 #define T_WRITE		60		/* without taking a byte */
 #define T_LINGER	2
 #define TICK_MS		100		/* of the usher */
+#define LATE_MS		200		/* workers do not keep up */
 
-#define IN_A_ROW	16		/* requests of one client, if others wait */
+#define IN_A_ROW	16		/* requests of a client, if others wait */
 
 struct srv;
 struct worker;
 
-/* ---- connections ------------------------------------------------------------ */
+/* ---- connections --------------------------------------------------------- */
 
 #define EV_OWNED	1u
 #define EV_IN		2u		/* may be readable */
@@ -113,7 +114,7 @@ struct conn {
 	struct conn	*next_free, *next_all;
 };
 
-/* ---- the server --------------------------------------------------------------- */
+/* ---- the server ---------------------------------------------------------- */
 
 struct counters {
 	_Atomic uint64_t connections, requests, answers, bad_requests,
@@ -142,7 +143,9 @@ struct srv {
 	int		guest_family;	/* of its listener */
 	char		host[140];	/* for clients that name none */
 
-	int		ep, wake, lfd;
+	int		ep, wake, probe, lfd;
+	_Atomic int64_t	probed;		/* ms; the probe is under way since */
+	int64_t		lag;		/* ms; the usher's measure */
 	char		*unlink;	/* our Unix socket */
 	_Atomic int	stop;
 	_Atomic unsigned busy;		/* workers with a request */
@@ -188,12 +191,26 @@ void listen_close(struct srv *);
 int workers_start(struct srv *, struct tkvm_error *);
 void workers_stop(struct srv *);
 void workers_tick(struct srv *, int64_t now);
-void queue_push(struct srv *, struct conn *);
+void queue_push(struct srv *, struct conn *, int64_t lag);
 
-/* client.c */
+/* conn.c */
 struct conn *conn_new(struct srv *, int fd, const struct sockaddr *,
     socklen_t);
+void conn_close(struct srv *, struct conn *);
 void conn_free_all(struct srv *);
+void conn_deadline(struct conn *, int seconds);
+/* 1: something was read.  0: wait.  -1: the client sends no more. */
+int conn_read(struct worker *, struct conn *);
+void conn_in_drop(struct conn *);
+/* Give back what a worker lent; 0 or -1. */
+int conn_in_park(struct conn *);
+/* Send, or keep for later what does not go; -1: the client is gone. */
+int conn_write(struct conn *, const char *, size_t);
+int conn_flush(struct conn *);
+/* Wait until it can be read or written; 0, or -1 at the deadline. */
+int conn_poll(const struct conn *, int out, double deadline);
+
+/* client.c */
 /* An event arrived; perhaps somebody else has the connection. */
 void conn_event(struct worker *, struct conn *, uint32_t events);
 /* Drive a connection that the caller owns until it waits or is gone. */
@@ -202,11 +219,6 @@ void conn_drive(struct worker *, struct conn *);
 void conn_offer(struct worker *, struct conn *);
 /* Close it if it is idle for too long. */
 void conn_expire(struct worker *, struct conn *, int64_t now);
-/* Send, or keep for later what does not go; -1: the client is gone. */
-int conn_write(struct conn *, const char *, size_t);
-int conn_flush(struct conn *);
-/* Wait until it can be read or written; 0, or -1 at the deadline. */
-int conn_poll(const struct conn *, int out, double deadline);
 /* An answer of our own: to a bad request, or 503. */
 void conn_error(struct conn *, unsigned status, const char *why, int retry);
 

@@ -17,33 +17,33 @@
 #include "server/server.h"
 
 /* What an event that is not a connection's carries. */
-static char is_listener, is_wake;
+static char is_listener, is_wake, is_probe;
 
-/* ---- the queue ------------------------------------------------------------- */
+/* ---- the queue ----------------------------------------------------------- */
 
-/* Edge triggered: each write wakes one thread. */
+/* Edge triggered: each write is an event, and wakes one thread. */
 static void
-wake_one(const struct srv *s)
+post(int fd)
 {
 	const uint64_t one = 1;
 
-	while (write(s->wake, &one, sizeof one) < 0 && errno == EINTR)
+	while (write(fd, &one, sizeof one) < 0 && errno == EINTR)
 		continue;
 }
 
-/* The connection is the queue's then. */
+/* The connection is the queue's then.  It has waited for `lag` already. */
 void
-queue_push(struct srv *s, struct conn *c)
+queue_push(struct srv *s, struct conn *c, int64_t lag)
 {
 
-	c->queued = mono_ms();
+	c->queued = mono_ms() - lag;
 	(void)pthread_mutex_lock(&s->qmtx);
 	TAILQ_INSERT_TAIL(&s->queue, c, qlist);
 	(void)atomic_fetch_add(&s->nqueue, 1);
 	(void)pthread_mutex_unlock(&s->qmtx);
 	(void)atomic_fetch_add(&s->n.queued, 1);
 	/* A worker may have gone to sleep since we looked. */
-	wake_one(s);
+	post(s->wake);
 }
 
 /* The first that was queued before `before`, and then the caller's. */
@@ -82,7 +82,7 @@ queue_pop_last(struct srv *s)
 	return (c);
 }
 
-/* ---- accepting ------------------------------------------------------------- */
+/* ---- accepting ----------------------------------------------------------- */
 
 /*
  * Edge triggered: take all there are.  The last one is driven here at once,
@@ -120,7 +120,7 @@ accept_all(struct worker *w)
 		conn_drive(w, mine);
 }
 
-/* ---- workers --------------------------------------------------------------- */
+/* ---- workers ------------------------------------------------------------- */
 
 static void
 handle(struct worker *w, const struct epoll_event *ee)
@@ -128,6 +128,8 @@ handle(struct worker *w, const struct epoll_event *ee)
 
 	if (ee->data.ptr == &is_listener)
 		accept_all(w);
+	else if (ee->data.ptr == &is_probe)
+		atomic_store(&w->srv->probed, 0);
 	else if (ee->data.ptr != &is_wake)
 		conn_event(w, ee->data.ptr, ee->events);
 }
@@ -155,7 +157,7 @@ worker_thread(void *priv)
 		if (n == 1)
 			handle(w, &ee);
 	}
-	wake_one(s);		/* pass it on */
+	post(s->wake);		/* pass it on */
 	return (NULL);
 }
 
@@ -201,9 +203,11 @@ workers_start(struct srv *s, struct tkvm_error *err)
 	s->worker = calloc(s->opt->threads, sizeof *s->worker);
 	s->ep = epoll_create1(EPOLL_CLOEXEC);
 	s->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (s->worker == NULL || s->ep < 0 || s->wake < 0 ||
+	s->probe = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (s->worker == NULL || s->ep < 0 || s->wake < 0 || s->probe < 0 ||
 	    worker_init(&s->usher, s, 0) != 0 ||
 	    add_event(s, s->wake, &is_wake) != 0 ||
+	    add_event(s, s->probe, &is_probe) != 0 ||
 	    add_event(s, s->lfd, &is_listener) != 0)
 		return (err_set(err, TKVM_E_MEMORY,
 		    "cannot start: %s", strerror(errno)));
@@ -227,7 +231,7 @@ workers_stop(struct srv *s)
 
 	atomic_store(&s->stop, 1);
 	if (s->wake >= 0)
-		wake_one(s);
+		post(s->wake);
 	for (u = 0; u < s->nworker; u++) {
 		(void)pthread_join(s->worker[u].thread, NULL);
 		worker_fini(&s->worker[u]);
@@ -241,21 +245,55 @@ workers_stop(struct srv *s)
 		(void)close(s->ep);
 	if (s->wake >= 0)
 		(void)close(s->wake);
-	s->ep = s->wake = -1;
+	if (s->probe >= 0)
+		(void)close(s->probe);
+	s->ep = s->wake = s->probe = -1;
 }
 
-/* ---- the usher ------------------------------------------------------------- */
+/* ---- the usher ----------------------------------------------------------- */
 
-/* All workers have a request: read the others', so that they are queued. */
+/*
+ * How long does an event wait until a worker gets to it?  The epoll set hands
+ * events out in order, so an event of our own tells: the probe.  One is sent
+ * when all workers are busy; while it is under way its age is the answer.
+ */
+static int64_t
+tick_lag(struct srv *s, int64_t now)
+{
+	int64_t sent = atomic_load(&s->probed);
+
+	if (sent != 0)
+		return (now - sent);
+	atomic_store(&s->probed, now);
+	post(s->probe);
+	return (0);
+}
+
+/*
+ * The workers do not keep up: read requests, so that they are queued and
+ * counted.  As long as they do, a crowd of small requests waits in its
+ * sockets, and all get served.
+ */
 static void
-tick_read(struct srv *s)
+tick_read(struct srv *s, int64_t now)
 {
 	struct epoll_event ee[64];
-	int i, n;
+	int64_t late = (int64_t)(s->opt->queue_time * 500);
+	int i, n, rounds = 0;
 
-	n = epoll_wait(s->ep, ee, (int)NELEM(ee), 0);
-	for (i = 0; i < n; i++)
-		handle(&s->usher, &ee[i]);
+	if (late > LATE_MS)
+		late = LATE_MS;
+	s->lag = tick_lag(s, now);
+	if (s->lag < late && atomic_load(&s->nqueue) == 0)
+		return;
+	do {
+		n = epoll_wait(s->ep, ee, (int)NELEM(ee), 0);
+		for (i = 0; i < n; i++)
+			handle(&s->usher, &ee[i]);
+	} while (n == (int)NELEM(ee) && ++rounds < 64);
+	/* We may have taken what was to wake a worker. */
+	if (atomic_load(&s->nqueue) > 0)
+		post(s->wake);
 }
 
 static void
@@ -290,7 +328,7 @@ workers_tick(struct srv *s, int64_t now)
 
 	CHECK_OBJ_NOTNULL(s, SRV_MAGIC);
 	if (atomic_load(&s->busy) >= s->nworker)
-		tick_read(s);
+		tick_read(s, now);
 	tick_queue(s, now);
 	if (now - last < 1000)
 		return;

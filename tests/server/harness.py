@@ -40,9 +40,13 @@ def test(f):
     return f
 
 
+def fail(*what):
+    raise Failure(" ".join(str(w) for w in what)) from None
+
+
 def check(condition, *what):
     if not condition:
-        raise Failure(" ".join(str(w) for w in what))
+        fail(*what)
 
 
 def scaled(n, least=4):
@@ -100,12 +104,12 @@ class Server:
                 return self
             except OSError:
                 if self.process.poll() is not None:
-                    raise Failure("kvmserver ended with", self.process.poll(),
-                                  self.tail()) from None
+                    fail("kvmserver ended with", self.process.returncode,
+                         self.tail())
                 if time.monotonic() > deadline:
                     self.process.kill()
                     self.process.wait()
-                    raise Failure("not ready in time:", self.tail()) from None
+                    fail("not ready in time:", self.tail())
                 time.sleep(0.02)
 
     def __exit__(self, kind, value, trace):
@@ -130,10 +134,11 @@ class Server:
             check(self.process.returncode == 0, "status",
                   self.process.returncode, tail)
         elif ended is not None:
-            raise Failure("kvmserver ended with", ended, tail, "during:",
-                          repr(value))
+            fail("kvmserver ended with", ended, tail, "during:", repr(value))
+        elif isinstance(value, Failure):
+            fail(value, "| log:", tail)
         elif isinstance(value, Exception):
-            raise Failure(str(value) or repr(value), "| log:", tail)
+            fail(repr(value), "| log:", tail)
 
     def tail(self):
         try:
@@ -195,7 +200,9 @@ class Server:
 
 # ---- the client -------------------------------------------------------------
 
-Answer = collections.namedtuple("Answer", "status headers body")
+class Answer(collections.namedtuple("Answer", "status headers body")):
+    def __str__(self):
+        return "%d %.200r" % (self.status, self.body)
 
 
 class Client:

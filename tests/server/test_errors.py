@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import time
 
-from harness import PYTHON, Server, Skip, check, guest, run_server, test
+from harness import KVMSERVER, PYTHON, Server, Skip, check, guest, run_server, test
 
 STATIC = guest("chttp-static")
 
@@ -16,7 +16,7 @@ STATIC = guest("chttp-static")
 def fails(*argv, word, env=None, within=10, status=None):
     """Ends with an error of one line in which one of the words occurs."""
     start = time.monotonic()
-    rc, lines = run_server(*argv, env=env)
+    rc, lines = run_server(*argv, env=env, timeout=within + 5)
     took = time.monotonic() - start
     lines = [line for line in lines if line]
     check(rc not in (0, None) and rc > 0, "status", rc, lines)
@@ -57,14 +57,13 @@ def no_permission_on_dev_kvm():
         # Root may open everything: ask as nobody.
         if not shutil.which("setpriv"):
             raise Skip("root, and no setpriv")
-        from harness import KVMSERVER
         with tempfile.TemporaryDirectory() as d:
             os.chmod(d, 0o755)
             dev = a_file(d, "kvm", b"", 0o600)
             p = subprocess.run(
                 ["setpriv", "--reuid=65534", "--regid=65534",
-                 "--clear-groups", KVMSERVER, "--allow-all", "run",
-                 "/bin/true"], env=dict(os.environ, TKVM_DEV=dev),
+                 "--clear-groups", KVMSERVER, "--allow-all", "--listen",
+                 "127.0.0.1:0", "run", "/bin/true"], env=dict(os.environ, TKVM_DEV=dev),
                 stderr=subprocess.PIPE, timeout=30)
         text = p.stderr.decode()
         if "libtool" in text or "cannot open" in text or \

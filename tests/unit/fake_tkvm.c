@@ -82,7 +82,7 @@ sleep_until(double t)
 		(void)poll(NULL, 0, (int)(left * 1000) + 1);
 }
 
-/* ---- image ----------------------------------------------------------------- */
+/* ---- image --------------------------------------------------------------- */
 
 int
 tkvm_host_probe(struct tkvm_host *h, struct tkvm_error *err)
@@ -158,7 +158,7 @@ tkvm_image_listen(const struct tkvm_image *img, struct sockaddr_storage *ss)
 	return (len);
 }
 
-/* ---- forks ----------------------------------------------------------------- */
+/* ---- forks --------------------------------------------------------------- */
 
 const struct tkvm_options *
 fork_options(const struct tkvm_fork *f)
@@ -324,7 +324,7 @@ tkvm_fork_wait(struct tkvm_fork *f, double until, struct tkvm_error *err)
 	return (1);
 }
 
-/* ---- the guest ------------------------------------------------------------- */
+/* ---- the guest ----------------------------------------------------------- */
 
 static void __attribute__((format(printf, 2, 3)))
 say(struct tkvm_fork *f, const char *fmt, ...)
@@ -336,7 +336,8 @@ say(struct tkvm_fork *f, const char *fmt, ...)
 	va_start(ap, fmt);
 	n = vsnprintf(buf, sizeof buf, fmt, ap);
 	va_end(ap);
-	assert(put(&f->out, buf, (size_t)n) == (size_t)n);
+	if (put(&f->out, buf, (size_t)n) != (size_t)n)
+		abort();
 }
 
 static void
@@ -570,7 +571,7 @@ tkvm_fork_run(struct tkvm_fork *f, struct tkvm_error *err)
 	return (answer(f, err));
 }
 
-/* ---- pools ----------------------------------------------------------------- */
+/* ---- pools --------------------------------------------------------------- */
 
 struct tkvm_pool *
 tkvm_pool_new(struct tkvm_image *img, struct tkvm_error *err)

@@ -355,7 +355,7 @@ test_clear(void **state)
 	free(b);
 }
 
-/* ---- checks ---------------------------------------------------------------- */
+/* ---- checks -------------------------------------------------------------- */
 
 static char *
 file(const char *name, const void *content, size_t len, mode_t mode)
@@ -610,7 +610,7 @@ test_check(void **state)
 	tkvm_options_free(&o);
 }
 
-/* ---- addresses ------------------------------------------------------------- */
+/* ---- addresses ----------------------------------------------------------- */
 
 static int
 matches(const char *rule, const char *addr)

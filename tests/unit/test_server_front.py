@@ -576,6 +576,18 @@ def test_queue():
         assert s.stats()["queue_us"] > 300000
 
 
+def test_crowd():
+    """Many at a time are not too many as long as it is quick."""
+    with Server("-e", "-t", "1", "--queue-limit", "1") as s:
+        clients = [s.connect() for _ in range(200)]
+        for _ in range(20):
+            for c in clients:
+                c.send(b"GET /hello HTTP/1.1\r\nHost: h\r\n\r\n")
+            for c in clients:
+                assert c.reply()[0] == 200
+        assert s.stats()["rejected"] == 0
+
+
 def test_many():
     with Server("-e", "-t", "4", tcp=True) as s:
         bad = []

@@ -235,6 +235,9 @@ test_syntax(void **state)
 	put("[tenants.x\n" SH);
 	assert_int_equal(tenants_read(path, &set, &err), -1);
 	assert_non_null(strstr(err.text, ":1: "));
+	/* These trip assertions of the parser's. */
+	bad("[tenants.x]\n" SH "\n[/x]\na = 1\n", ":4: not TOML");
+	bad("[/", ":1: not TOML");
 	assert_int_equal(tenants_read("/nowhere/x", &set, &err), -1);
 	assert_string_equal(err.text, "/nowhere/x: no such file");
 	assert_int_equal(tenants_read("/tmp", &set, &err), -1);
