@@ -23,6 +23,9 @@ extern "C" {
 int opt_err(const struct tkvm_options *, struct tkvm_error *, enum tkvm_code,
     const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
+/* Errors are one line, whatever they quote: '?' for control characters. */
+void text_one_line(char *);
+
 /* ---- options_text.c: values as text -------------------------------------- */
 
 /* The whole text has to be a number; 0, or -1 (neither reports). */

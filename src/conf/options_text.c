@@ -18,6 +18,15 @@
 #include "error.h"
 #include "obj.h"
 
+void
+text_one_line(char *s)
+{
+
+	for (; *s != '\0'; s++)
+		if ((unsigned char)*s < ' ' || *s == 127)
+			*s = '?';
+}
+
 int
 opt_err(const struct tkvm_options *o, struct tkvm_error *err,
     enum tkvm_code code, const char *fmt, ...)
@@ -29,6 +38,7 @@ opt_err(const struct tkvm_options *o, struct tkvm_error *err,
 	va_start(ap, fmt);
 	(void)vsnprintf(e.text, sizeof e.text, fmt, ap);
 	va_end(ap);
+	text_one_line(e.text);
 	if (*o->tenant == '\0')
 		return (err_set(err, code, "%s", e.text));
 	return (err_set(err, code, "tenant \"%s\": %s", o->tenant, e.text));

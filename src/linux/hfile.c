@@ -230,55 +230,25 @@ files_fini(struct machine *m)
 		fs_unref(&m->fs);
 }
 
-/* An outside connection of the image: many forks must not share one stream. */
-static struct hfile *
-dead_socket(const struct hfile *hf)
+unsigned
+files_freeze(struct machine *m)
 {
-	struct hfile *n;
+	struct hfile *hf;
+	unsigned u, n = 0;
 
-	n = hfile_new(HF_SOCK, -1);
-	if (n != NULL) {
-		n->can_read = n->can_write = 1;
-		n->socktype = hf->socktype;
-		n->st = hf->st;
-	}
-	return (n);
-}
-
-int
-files_assign(struct machine *to, const struct machine *image)
-{
-	struct hfile *src, *dst;
-	unsigned u, hi;
-
-	hi = image->hi_hfile > to->hi_hfile ? image->hi_hfile : to->hi_hfile;
-	for (u = 0; u < hi && u < MAX_HFILE; u++) {
-		src = image->hfile[u];
-		dst = to->hfile[u];
-		if (src == dst)
+	for (u = 0; u < m->hi_hfile && u < MAX_HFILE; u++) {
+		hf = m->hfile[u];
+		if (hf == NULL || hf->kind != HF_SOCK || hf->fd < 0)
 			continue;
-		if (src != NULL && src->kind == HF_SOCK) {
-			if (dst != NULL && dst->kind == HF_SOCK &&
-			    dst->fd == -1)
-				continue;
-			src = dead_socket(src);
-			if (src == NULL)
-				return (-ENOMEM);
-		} else if (src != NULL)
-			hfile_ref(src);
-		if (dst != NULL)
-			hfile_unref(&to->hfile[u]);
-		to->hfile[u] = src;
+		(void)close(hf->fd);
+		hf->fd = -1;
+		n++;
 	}
-	to->hi_hfile = image->hi_hfile;
-	if (to->fs != image->fs) {
-		if (to->fs != NULL)
-			fs_unref(&to->fs);
-		to->fs = image->fs;
-		if (to->fs != NULL)
-			atomic_fetch_add(&to->fs->refs, 1);
-	}
-	return (0);
+	if (n > 0)
+		machine_log(m, TKVM_LOG_WARN, "%u connection%s to the outside "
+		    "at freeze: reset for every request", n,
+		    n == 1 ? "" : "s");
+	return (n);
 }
 
 /* ---- readiness --------------------------------------------------------------------- */
@@ -323,7 +293,7 @@ files_host_poll(struct gk_ctx *ctx, uint32_t idx, uint32_t ev)
 	default:
 		return (both | GK_POLL_FILE);
 	}
-	if (hf->fd < 0)			/* dead_socket() */
+	if (hf->fd < 0)			/* files_freeze() */
 		return (both | EPOLLERR | EPOLLHUP | EPOLLRDHUP);
 	p.fd = hf->fd;
 	p.events = (short)(ev & 0x3fff);

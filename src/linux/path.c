@@ -18,17 +18,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <stdio.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "linux/sys_files.h"
 #include "obj.h"
-
-#ifndef BPF_FS_MAGIC
-#define BPF_FS_MAGIC	0xcafe4a11
-#endif
 
 struct walk {
 	struct machine	*m;
@@ -63,84 +57,6 @@ where_perm(struct machine *m, const struct where *w, unsigned want)
 	if (w->mnt == MNT_SYNTH)
 		return (-EACCES);	/* no option would help */
 	return (perm_refuse(m, w->path, want));
-}
-
-/* ---- one step on the host ------------------------------------------------- */
-
-/* File systems that show the host's kernel and processes. */
-static int
-is_pseudo_fs(int fd)
-{
-	struct statfs sf;
-
-	if (fstatfs(fd, &sf) != 0)
-		return (1);
-	switch ((unsigned long)sf.f_type) {
-	case PROC_SUPER_MAGIC:
-	case SYSFS_MAGIC:
-	case CGROUP_SUPER_MAGIC:
-	case CGROUP2_SUPER_MAGIC:
-	case DEBUGFS_MAGIC:
-	case TRACEFS_MAGIC:
-	case SECURITYFS_MAGIC:
-	case SELINUX_MAGIC:
-	case SMACK_MAGIC:
-	case DEVPTS_SUPER_MAGIC:
-	case BPF_FS_MAGIC:
-	case BINFMTFS_MAGIC:
-	case PSTOREFS_MAGIC:
-	case EFIVARFS_MAGIC:
-		return (1);
-	default:
-		return (0);
-	}
-}
-
-/* The same directories when a volume shows a part of the host above them. */
-static int
-is_host_special(const struct mount *mnt, const char *rel)
-{
-	static const char * const no[] = { "proc", "sys", "dev" };
-	const char *h = mnt->host;
-	unsigned u;
-
-	/* host "" + rel "proc/..", or host "/proc" */
-	if (*h == '/') {
-		h++;
-		for (u = 0; u < NELEM(no); u++)
-			if (path_covers(no[u], strlen(no[u]), h))
-				return (1);
-		return (0);
-	}
-	for (u = 0; u < NELEM(no); u++)
-		if (path_covers(no[u], strlen(no[u]), rel))
-			return (1);
-	return (0);
-}
-
-/* O_PATH of a path below a mount, or -errno; -EACCES for what never shows */
-static int
-open_below(const struct mount *mnt, const char *rel, struct stat *st)
-{
-	int fd;
-
-	if (mnt->fd < 0)
-		return (-ENOENT);
-	if (is_host_special(mnt, rel))
-		return (-EACCES);
-	if (*rel == '\0') {
-		fd = fcntl(mnt->fd, F_DUPFD_CLOEXEC, 3);
-		if (fd < 0)
-			fd = -errno;
-	} else
-		fd = host_open_beneath(mnt->fd, rel, O_PATH | O_NOFOLLOW);
-	if (fd < 0)
-		return (fd);
-	if (fstat(fd, st) != 0 || is_pseudo_fs(fd)) {
-		(void)close(fd);
-		return (-EACCES);
-	}
-	return (fd);
 }
 
 /* ---- the walk ---------------------------------------------------------------- */
@@ -255,7 +171,7 @@ walk_look(struct walk *k)
 		synth_stat(k->m, w->path, &w->syn, &w->st);
 		return (w->syn.type == SYN_LINK || w->syn.type == SYN_FD);
 	}
-	w->fd = open_below(&k->fs->mnt[w->mnt], rel, &w->st);
+	w->fd = host_open_mount(&k->fs->mnt[w->mnt], rel, &w->st);
 	if (w->fd == -ENOENT && fs_above_mount(k->fs, w->path)) {
 		synth_dir(w);
 		synth_stat(k->m, w->path, &w->syn, &w->st);
@@ -315,7 +231,7 @@ walk_fast(struct walk *k)
 	mnt = fs_mount(k->fs, k->cand, &rel);
 	if (mnt == MNT_SYNTH)
 		return (0);
-	fd = open_below(&k->fs->mnt[mnt], rel, &w->st);
+	fd = host_open_mount(&k->fs->mnt[mnt], rel, &w->st);
 	if (fd == -ENOENT && !(k->flags & W_CREATE) &&
 	    !fs_above_mount(k->fs, k->cand) &&
 	    perm_ok(k->fs, mnt, k->cand, PERM_STAT))

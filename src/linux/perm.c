@@ -16,10 +16,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <stdio.h>
 #include <sys/random.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "conf/options.h"
@@ -33,22 +31,6 @@ path_covers(const char *dir, size_t dirlen, const char *path)
 	if (strncmp(dir, path, dirlen) != 0)
 		return (0);
 	return (path[dirlen] == '\0' || path[dirlen] == '/');
-}
-
-int
-host_open_beneath(int fd, const char *rel, int flags)
-{
-	struct open_how how = {
-		.flags = (uint64_t)(unsigned)(flags | O_CLOEXEC),
-		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS |
-		    RESOLVE_NO_SYMLINKS,
-	};
-	long r;
-
-	if (*rel == '\0')
-		rel = ".";
-	r = syscall(SYS_openat2, fd, rel, &how, sizeof how);
-	return (r < 0 ? -errno : (int)r);
 }
 
 /* ---- rules to canonical paths --------------------------------------------- */

@@ -96,10 +96,15 @@ int fs_allow_file(struct fs *, const char *path);
 int perm_refuse(struct machine *, const char *path, unsigned want);
 /* The first time this text is told?  (egress) */
 int fs_tell_once(struct fs *, const char *what, const char *text);
+
+/* ---- hostopen.c ----------------------------------------------------------------- */
+
 /* openat2(2): no symlink is followed anywhere, nothing above fd is reached */
 int host_open_beneath(int fd, const char *rel, int flags);
+/* O_PATH of a path below a mount, or -errno; -EACCES for what never shows */
+int host_open_mount(const struct mount *, const char *rel, struct stat *);
 
-/* ---- synth.c: /proc, /dev, /sys and a few /etc made here -------------------- */
+/* ---- synth.c, synthopen.c: /proc, /dev, /sys and a few /etc made here -------------------- */
 
 enum synth_type {
 	SYN_NONE = 0,
@@ -203,10 +208,10 @@ int path_chdir(struct machine *, const char *path);
 /* ---- hfile.c ------------------------------------------------------------------ */
 
 /*
- * Make the table (and the view of the host) of `to` the one of an image: for a
- * fork, and for its reset.  Real sockets of the image read as reset.
+ * Of an image, at freeze: connections to the outside are closed and read as
+ * reset from now on, since many forks must not share one stream.  How many.
  */
-int files_assign(struct machine *to, const struct machine *image);
+unsigned files_freeze(struct machine *);
 /* Like hfile_get(), with the description */
 struct hfile *hfile_of(struct machine *, uint64_t fd, struct gk_ofd **,
     uint32_t *ofdidx, int *gkkind);
@@ -221,7 +226,7 @@ int64_t file_block(struct machine *, struct thread *, int fd, short events);
 /* ... or just a while from now */
 int64_t file_block_ms(struct machine *, struct thread *, unsigned ms);
 
-/* ---- rw.c ---------------------------------------------------------------------- */
+/* ---- uvec.c -------------------------------------------------------------------- */
 
 /* Segments of guest memory, copied in and checked */
 struct uvec {
@@ -269,21 +274,26 @@ int64_t egress_rw(struct machine *, struct thread *, struct hfile *,
 /* ---- the system calls --------------------------------------------------------------- */
 
 /* file.c */
-sys_f sys_open, sys_openat, sys_openat2, sys_creat, sys_lseek, sys_truncate,
-    sys_ftruncate, sys_fsync, sys_fdatasync, sys_fallocate,
+sys_f sys_open, sys_openat, sys_openat2, sys_creat, sys_lseek;
+/* extent.c */
+sys_f sys_truncate, sys_ftruncate, sys_fsync, sys_fdatasync, sys_fallocate,
     sys_copy_file_range, sys_fadvise64, sys_sync_file_range, sys_syncfs,
     sys_sync, sys_readahead;
 /* rw.c */
 sys_f sys_read, sys_write, sys_pread64, sys_pwrite64, sys_readv, sys_writev,
-    sys_preadv, sys_pwritev, sys_preadv2, sys_pwritev2, sys_sendfile;
+    sys_preadv, sys_pwritev, sys_preadv2, sys_pwritev2;
+/* sendfile.c */
+sys_f sys_sendfile;
 /* fctl.c */
 sys_f sys_flock, sys_fcntl, sys_ioctl;
 /* stat.c */
 sys_f sys_stat, sys_lstat, sys_fstat, sys_newfstatat, sys_statx, sys_statfs,
     sys_fstatfs, sys_access, sys_faccessat, sys_faccessat2, sys_readlink,
     sys_readlinkat;
+/* dents.c */
+sys_f sys_getdents64, sys_getdents;
 /* dir.c */
-sys_f sys_getdents64, sys_getdents, sys_mkdir, sys_mkdirat, sys_rmdir,
+sys_f sys_mkdir, sys_mkdirat, sys_rmdir,
     sys_unlink, sys_unlinkat, sys_rename, sys_renameat, sys_renameat2,
     sys_link, sys_linkat, sys_symlink, sys_symlinkat, sys_mknod, sys_mknodat,
     sys_chdir, sys_fchdir, sys_getcwd, sys_umask;

@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "machine/priv.h"
 
@@ -14,9 +15,12 @@ machine_new(const struct tkvm_options *o)
 {
 	struct machine *m;
 
-	ALLOC_OBJ(m, MACHINE_MAGIC);
-	if (m == NULL)
+	/* Room for every thread it may have; pages not used stay absent. */
+	m = mmap(NULL, sizeof *m, PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (m == MAP_FAILED)
 		return (NULL);
+	m->magic = MACHINE_MAGIC;
 	m->opt = o;
 	m->listener = m->conn = m->exit_of = -1;
 	m->deadline = ~0UL;
@@ -45,7 +49,7 @@ machine_free(struct machine **pm)
 		as_free(&m->as);
 	for (u = 0; u < MAX_THREADS; u++)
 		free(m->xsave[u]);
-	FREE_OBJ(m);
+	(void)munmap(m, sizeof *m);
 }
 
 void

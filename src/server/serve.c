@@ -442,42 +442,11 @@ failed(struct xfer *x)
 	c->reset_after = x->to_eof;
 }
 
-/*
- * drain-time: the client has its answer, let the program work on.  1: it died
- * of that.
- */
-static int
-drain(struct xfer *x)
-{
-	double end = mono_now() + x->w->srv->opt->drain_time;
-
-	if (end > x->deadline)
-		end = x->deadline;
-	while (mono_now() < end) {
-		switch (tkvm_fork_run(x->fork, &x->err)) {
-		case TKVM_RUN_GONE:
-			return (1);
-		case TKVM_RUN_OUTPUT:
-			/* Nobody is there to read that. */
-			while (tkvm_fork_recv(x->fork, x->w->io, IO_SIZE) > 0)
-				continue;
-			break;
-		default:
-			if (tkvm_fork_wait(x->fork, end, &x->err) != 1)
-				return (0);
-			break;
-		}
-	}
-	return (0);
-}
-
 static void
 give_back(struct xfer *x, enum phase ph)
 {
 	struct srv *s = x->w->srv;
 
-	if (ph == PH_OK && s->opt->drain_time > 0 && drain(x))
-		ph = PH_ERROR;
 	if (!s->opt->ephemeral)
 		tkvm_fork_close(x->fork);
 	tkvm_pool_give(s->pool, &x->fork,

@@ -4,6 +4,7 @@
 # `kind=amdv|vtx` that `run` puts in front. Prints PASS, FAIL and SKIP lines
 # for `run` to count.
 
+launch=
 kvmserver=/t/kvmserver guest=/t/guest py=/t/guest/py
 pass() { echo "PASS $kind $1"; }
 fail() { echo "FAIL $kind $1: $2"; }
@@ -67,7 +68,7 @@ serve() {
 	options=$2
 	shift 2
 	# shellcheck disable=SC2086
-	$kvmserver --allow-all --listen 127.0.0.1:8080 --max-boot-time 90 \
+	$launch $kvmserver --allow-all --listen 127.0.0.1:8080 --max-boot-time 90 \
 	    --max-request-time 60 $options run "$@" > /tmp/server.log 2>&1 &
 	server=$!
 	if roundtrip -w 90 8080 > /dev/null; then
@@ -119,6 +120,44 @@ resident() {
 	unserve
 }
 
+# Swap in compressed memory, and a group whose memory can be pushed out to it.
+make_swap() {
+	for m in zsmalloc lzo-rle zram; do
+		insmod /modules/$m.ko
+	done
+	echo 512M > /sys/block/zram0/disksize &&
+	    mkswap /dev/zram0 && swapon /dev/zram0 &&
+	    mount -t cgroup2 none /sys/fs/cgroup &&
+	    echo +memory > /sys/fs/cgroup/cgroup.subtree_control &&
+	    mkdir $group && [ -w $group/memory.reclaim ]
+} > /tmp/swap.log 2>&1
+
+# Resets put everything back also where pages of image and fork are swapped out.
+swapped() {
+	group=/sys/fs/cgroup/small
+	if ! make_swap; then
+		skip swap "$(tail -n 1 /tmp/swap.log)"
+		return
+	fi
+	printf '#!/bin/sh\necho $$ > %s/cgroup.procs\nexec "$@"\n' $group \
+	    > /tmp/launch
+	chmod +x /tmp/launch
+	launch=/tmp/launch
+	serve swap "-e -w 3 -t 1 --verify-reset" "$@" 8080
+	started=$?
+	launch=
+	[ $started -eq 0 ] || return
+	out=0
+	for i in 1 2 3 4 5; do
+		check "swap/requests-$i" roundtrip -n 5 -c 4 8080
+		echo 1G > $group/memory.reclaim
+		[ "$(cat $group/memory.swap.current)" -eq 0 ] || out=1
+	done 2> /dev/null
+	check "swap/echo" roundtrip -p 200000 8080
+	check "swap/was-in-use" test $out = 1
+	unserve
+}
+
 kvmserver_tests() {
 	if [ ! -x $kvmserver ]; then
 		skip kvmserver "not in the image"
@@ -138,6 +177,7 @@ kvmserver_tests() {
 		[ ! -x /usr/bin/python3 ] ||
 		    ephemeral python 10 "-t 1" /usr/bin/python3 \
 			$py/http_server.py
+		swapped $guest/chttp_static
 		;;
 	esac
 }

@@ -99,7 +99,9 @@ main(void)
 		if (pthread_create(&t[i], NULL, worker, (void *)(intptr_t)i))
 			OK(!"pthread_create");
 	for (i = 0; i < N; i++) {
-		OK(pthread_join(t[i], &ret) == 0);
+		/* Silent: the threads are still printing. */
+		if (pthread_join(t[i], &ret) != 0)
+			sum += 1000;
 		sum += (long)(intptr_t)ret;
 	}
 	(void)printf("sum %ld counter %ld\n", sum, counter);

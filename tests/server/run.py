@@ -50,7 +50,7 @@ def run(f):
 def missing():
     if not os.access(harness.KVMSERVER, os.X_OK):
         return "no kvmserver at " + harness.KVMSERVER
-    if not os.access(harness.guest("chttp-static"), os.X_OK):
+    if not os.access(harness.guest("chttp_static"), os.X_OK):
         return "no guest programs in " + harness.GUESTDIR
     if not os.path.exists("/dev/kvm"):
         return "no /dev/kvm"

@@ -10,7 +10,7 @@ from harness import (MIB, Client, Server, check, find, guest, in_threads,
                      pattern, scaled, test)
 
 HELLO = b"Hello, World!\n"
-PROGRAM = [guest("chttp-static"), "8080"]
+PROGRAM = [guest("chttp_static"), "8080"]
 
 # path, seconds until it has to be over when the limit is 1 s
 FAILING = {

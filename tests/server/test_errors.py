@@ -8,9 +8,10 @@ import subprocess
 import tempfile
 import time
 
-from harness import KVMSERVER, PYTHON, Server, Skip, check, guest, run_server, test
+from harness import (KVMSERVER, PYTHON, Server, Skip, check, guest,
+                     run_server, test)
 
-STATIC = guest("chttp-static")
+STATIC = guest("chttp_static")
 
 
 def fails(*argv, word, env=None, within=10, status=None):
@@ -63,8 +64,9 @@ def no_permission_on_dev_kvm():
             p = subprocess.run(
                 ["setpriv", "--reuid=65534", "--regid=65534",
                  "--clear-groups", KVMSERVER, "--allow-all", "--listen",
-                 "127.0.0.1:0", "run", "/bin/true"], env=dict(os.environ, TKVM_DEV=dev),
-                stderr=subprocess.PIPE, timeout=30)
+                 "127.0.0.1:0", "run", "/bin/true"],
+                env=dict(os.environ, TKVM_DEV=dev), stderr=subprocess.PIPE,
+                timeout=30)
         text = p.stderr.decode()
         if "libtool" in text or "cannot open" in text or \
                 "ermission denied" in text and dev not in text:
@@ -119,12 +121,12 @@ def other_kinds_of_elf():
 
 @test
 def interpreter_missing():
-    with open(guest("chttp"), "rb") as f:
+    with open(guest("chttp_dyn"), "rb") as f:
         data = f.read()
     ld = b"/lib64/ld-linux-x86-64.so.2"
     at = data.index(ld)
     with tempfile.TemporaryDirectory() as d:
-        run(patched(d, "noload", guest("chttp"),
+        run(patched(d, "noload", guest("chttp_dyn"),
                     (at, b"/lib64/ld-none".ljust(len(ld), b"\0"))),
             word="/lib64/ld-none")
 
@@ -161,7 +163,7 @@ def exits_before_it_listens():
 
 @test
 def crashes_before_it_listens():
-    run(guest("prog_segv-static"), word=["SIGSEGV", "signal 11"])
+    run(guest("prog_segv_static"), word=["SIGSEGV", "signal 11"])
 
 
 @test

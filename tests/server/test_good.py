@@ -23,9 +23,9 @@ def py_server(name):
 
 
 SERVERS = {
-    "static": c_server("chttp-static"),
-    "dynamic": c_server("chttp"),
-    "poll": c_server("chttp", "-m", "poll"),
+    "static": c_server("chttp_static"),
+    "dynamic": c_server("chttp_dyn"),
+    "poll": c_server("chttp_dyn", "-m", "poll"),
     "http_server": py_server("http_server"),
     "http_threading": py_server("http_threading"),
     "asyncio": py_server("asyncio_server"),
@@ -118,7 +118,7 @@ def echo_chunked_64m():
 
 
 def waiting(mode, *flags):
-    with Server(c_server("chttp-static", "-m", mode, *flags), "-e", "-w",
+    with Server(c_server("chttp_static", "-m", mode, *flags), "-e", "-w",
                 "3") as s:
         for _ in range(scaled(200, 20)):
             with s.client() as c:
@@ -279,7 +279,7 @@ def answers_413_without_reading():
 
 @test
 def permissions():
-    folder = os.path.dirname(guest("chttp"))
+    folder = os.path.dirname(guest("chttp_dyn"))
     program = SERVERS["dynamic"]
     rules = ("--allow-read=%s,/usr,/lib,/lib64,/etc/ld.so.cache,"
              "/etc/hostname" % folder, "--allow-listen")
@@ -308,7 +308,7 @@ def addresses():
         check(s.get("/").body == HELLO, "unix")
         check(s.get("/peer").status == 200, "peer")
     check(not os.path.exists(path), "the socket is left over")
-    s = Server([guest("chttp-static"), str(free_port())], "-e", listen="")
+    s = Server([guest("chttp_static"), str(free_port())], "-e", listen="")
     s.port = int(s.command[-1])
     with s:
         check(s.get("/").body == HELLO, "own address")

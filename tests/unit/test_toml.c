@@ -238,6 +238,9 @@ test_syntax(void **state)
 	/* These trip assertions of the parser's. */
 	bad("[tenants.x]\n" SH "\n[/x]\na = 1\n", ":4: not TOML");
 	bad("[/", ":1: not TOML");
+	/* And these what it calls unreachable. */
+	bad("\xc3\xa4 = 1\n", "XX");
+	bad("[\xc4\x97]\n", "XX");
 	assert_int_equal(tenants_read("/nowhere/x", &set, &err), -1);
 	assert_string_equal(err.text, "/nowhere/x: no such file");
 	assert_int_equal(tenants_read("/tmp", &set, &err), -1);

@@ -1,0 +1,183 @@
+/*-
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * What a request costs when the process holds many idle forks: every virtual
+ * machine adds to each memory-map event of its process.
+ *
+ *	idle_forks [-n REQUESTS] [-f FORKS,...] [-p PATH] PROGRAM [ARGS...]
+ *
+ * Prints a Markdown table: a line per number of forks, medians of rounds.
+ */
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "tkvm.h"
+
+#define ROUNDS		5
+#define MAX_FORKS	4096
+
+static double
+now_us(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return ((double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3);
+}
+
+static int
+by_value(const void *a, const void *b)
+{
+	const double *x = a, *y = b;
+
+	return (*x < *y ? -1 : *x > *y);
+}
+
+static void
+die(const struct tkvm_error *err)
+{
+
+	(void)fprintf(stderr, "idle_forks: %s\n", err->text);
+	exit(1);
+}
+
+static void
+request(struct tkvm_fork *f, const char *path)
+{
+	struct tkvm_response resp;
+	struct tkvm_exchange *x;
+	struct tkvm_error err;
+	char buf[65536];
+	ssize_t n;
+
+	(void)snprintf(buf, sizeof buf, "GET %s HTTP/1.1\r\nHost: bench\r\n\r\n",
+	    path);
+	if (tkvm_fork_open(f, NULL, 0, 0, &err) != 0)
+		die(&err);
+	x = tkvm_exchange_new(f, 0, &err);
+	if (x == NULL || tkvm_exchange_send(x, buf, strlen(buf), &err) < 0 ||
+	    tkvm_exchange_head(x, 0, &resp, &err) != 0)
+		die(&err);
+	do
+		n = tkvm_exchange_body(x, buf, sizeof buf, 0, &err);
+	while (n > 0);
+	if (n < 0)
+		die(&err);
+	tkvm_exchange_free(&x);
+}
+
+static double
+round_us(struct tkvm_fork *f, const char *path, unsigned n)
+{
+	struct tkvm_error err;
+	double t = now_us();
+	unsigned u;
+
+	for (u = 0; u < n; u++) {
+		request(f, path);
+		if (tkvm_fork_reset(f, &err) != 0)
+			die(&err);
+	}
+	return ((now_us() - t) / n);
+}
+
+/* Memory of the process's own; what forks share with the image is not in it. */
+static long
+anon_kib(void)
+{
+	char line[256];
+	long kib = 0;
+	FILE *fp = fopen("/proc/self/status", "r");
+
+	while (fp != NULL && fgets(line, sizeof line, fp) != NULL)
+		if (sscanf(line, "RssAnon: %ld", &kib) == 1)
+			break;
+	if (fp != NULL)
+		(void)fclose(fp);
+	return (kib);
+}
+
+static struct tkvm_image *
+boot(int argc, char **argv)
+{
+	struct tkvm_options *o = tkvm_options_new("bench");
+	struct tkvm_image *img = NULL;
+	struct tkvm_error err;
+	int i;
+
+	if (tkvm_options_set(o, "program", argv[0], &err) != 0 ||
+	    tkvm_options_set(o, "allow-all", NULL, &err) != 0 ||
+	    tkvm_options_set(o, "warmup", "20", &err) != 0)
+		die(&err);
+	for (i = 1; i < argc; i++)
+		if (tkvm_options_set(o, "args", argv[i], &err) != 0)
+			die(&err);
+	if (tkvm_options_check(o, &err) != 0 ||
+	    (img = tkvm_boot(o, NULL, &err)) == NULL)
+		die(&err);
+	tkvm_options_free(&o);
+	return (img);
+}
+
+int
+main(int argc, char **argv)
+{
+	static struct tkvm_fork *fork[MAX_FORKS];
+	struct tkvm_fork_stats a, b;
+	unsigned n = 500, have = 0, want, r;
+	char *list = NULL, *p, *path = NULL;
+	struct tkvm_image *img;
+	struct tkvm_error err;
+	double us[ROUNDS];
+	int c;
+
+	while ((c = getopt(argc, argv, "+n:f:p:")) != -1) {
+		if (c == 'n')
+			n = (unsigned)atoi(optarg);
+		else if (c == 'f')
+			list = optarg;
+		else if (c == 'p')
+			path = optarg;
+		else
+			return (2);
+	}
+	if (optind == argc || n == 0)
+		return (2);
+	img = boot(argc - optind, argv + optind);
+	(void)printf("| forks | us a request | spread | exits | remaps | "
+	    "pages | own MiB |\n|---|---|---|---|---|---|---|\n");
+	for (p = strtok(list != NULL ? list : strdup("1,100,1000"), ",");
+	    p != NULL; p = strtok(NULL, ",")) {
+		want = (unsigned)atoi(p);
+		for (; have < want && have < MAX_FORKS; have++) {
+			fork[have] = tkvm_fork_new(img, &err);
+			if (fork[have] == NULL)
+				die(&err);
+			/* each has served once, as in a pool */
+			(void)round_us(fork[have], path != NULL ? path : "/",
+			    1);
+		}
+		(void)round_us(fork[0], path != NULL ? path : "/", n / 5 + 1);
+		tkvm_fork_stats(fork[0], &a);
+		for (r = 0; r < ROUNDS; r++)
+			us[r] = round_us(fork[0], path != NULL ? path : "/",
+			    n);
+		tkvm_fork_stats(fork[0], &b);
+		qsort(us, ROUNDS, sizeof us[0], by_value);
+		(void)printf("| %u | %.0f | %.0f-%.0f | %.1f | %.2f | %.1f | "
+		    "%ld |\n", want, us[ROUNDS / 2], us[0], us[ROUNDS - 1],
+		    (double)(b.exits - a.exits) / (n * ROUNDS),
+		    (double)(b.remaps - a.remaps) / (n * ROUNDS),
+		    (double)(b.pages_reset - a.pages_reset) / (n * ROUNDS),
+		    anon_kib() / 1024);
+		(void)fflush(stdout);
+	}
+	while (have > 0)
+		tkvm_fork_free(&fork[--have]);
+	tkvm_image_unref(&img);
+	return (0);
+}

@@ -1,0 +1,191 @@
+/*-
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * What a machine would provide to the file families of the personality: for
+ * unit tests of them.  Guest memory is the test's own.
+ */
+
+#ifndef FILE_FAKE_H
+#define FILE_FAKE_H
+
+static unsigned nlog;			/* lines logged */
+static unsigned nwait;			/* descriptors waited for */
+
+int
+as_read(struct as *as, uint64_t gva, void *dst, size_t len)
+{
+
+	(void)as;
+	if (gva < PAGE_SZ)
+		return (-EFAULT);
+	(void)memcpy(dst, (void *)(uintptr_t)gva, len);
+	return (0);
+}
+
+int
+as_write(struct as *as, uint64_t gva, const void *src, size_t len)
+{
+
+	(void)as;
+	if (gva < PAGE_SZ)
+		return (-EFAULT);
+	(void)memcpy((void *)(uintptr_t)gva, src, len);
+	return (0);
+}
+
+int
+as_strncpy(struct as *as, char *dst, uint64_t gva, size_t max)
+{
+	size_t l;
+
+	(void)as;
+	if (gva < PAGE_SZ)
+		return (-EFAULT);
+	l = strnlen((char *)(uintptr_t)gva, max);
+	if (l == max)
+		return (-ENAMETOOLONG);
+	(void)memcpy(dst, (char *)(uintptr_t)gva, l + 1);
+	return ((int)l);
+}
+
+ssize_t
+as_iov(struct as *as, uint64_t gva, size_t len, int access,
+    struct iovec *iov, unsigned *n)
+{
+
+	(void)as;
+	(void)access;
+	if (gva < PAGE_SZ || *n == 0)
+		return (-EFAULT);
+	if (len > 3 && *n > 1) {	/* as if pages were apart */
+		iov[0].iov_base = (void *)(uintptr_t)gva;
+		iov[0].iov_len = 3;
+		iov[1].iov_base = (void *)(uintptr_t)(gva + 3);
+		iov[1].iov_len = len - 3;
+		*n = 2;
+	} else {
+		iov[0].iov_base = (void *)(uintptr_t)gva;
+		iov[0].iov_len = len;
+		*n = 1;
+	}
+	return ((ssize_t)len);
+}
+
+const struct vma *
+as_next(struct as *as, uint64_t addr)
+{
+
+	(void)as;
+	(void)addr;
+	return (NULL);
+}
+
+const char *
+as_vma_name(struct as *as, const struct vma *v)
+{
+
+	(void)as;
+	(void)v;
+	return (NULL);
+}
+
+uint64_t
+as_rss(struct as *as)
+{
+
+	(void)as;
+	return (0);
+}
+
+uint64_t
+as_vsz(struct as *as)
+{
+
+	(void)as;
+	return (0);
+}
+
+int
+gk_copyin(struct gk_ctx *ctx, void *dst, uint64_t uaddr, size_t len)
+{
+
+	(void)ctx;
+	return (as_read(NULL, uaddr, dst, len));
+}
+
+int
+gk_copyout(struct gk_ctx *ctx, uint64_t uaddr, const void *src, size_t len)
+{
+
+	(void)ctx;
+	return (as_write(NULL, uaddr, src, len));
+}
+
+uint64_t
+machine_mono(const struct machine *mm)
+{
+
+	(void)mm;
+	return (1000000000);
+}
+
+uint64_t
+machine_real(const struct machine *mm)
+{
+
+	(void)mm;
+	return (1700000000000000000);
+}
+
+void
+machine_log(struct machine *mm, enum tkvm_log lvl, const char *fmt, ...)
+{
+	char buf[2000];
+	va_list ap;
+
+	(void)mm;
+	(void)lvl;
+	va_start(ap, fmt);
+	(void)vsnprintf(buf, sizeof buf, fmt, ap);
+	va_end(ap);
+	nlog++;
+}
+
+void
+machine_wait_fd(struct machine *mm, int fd, short events)
+{
+
+	(void)mm;
+	(void)fd;
+	(void)events;
+	nwait++;
+}
+
+struct thread *
+machine_cur(struct machine *mm)
+{
+
+	return (&mm->thread[0]);
+}
+
+void
+machine_gk_ctx(struct machine *mm, struct thread *t, struct gk_ctx *c)
+{
+
+	(void)t;
+	(void)memset(c, 0, sizeof *c);
+	c->gk = mm->gk;
+	c->priv = mm;
+	c->host_poll = files_host_poll;
+	c->host_release = files_host_release;
+}
+
+void
+signal_sigpipe(struct machine *mm, struct thread *t)
+{
+
+	(void)mm;
+	(void)t;
+}
+
+#endif
