@@ -301,9 +301,12 @@ gk_conn_drop(struct gk_ctx *ctx, uint32_t ofd, uint32_t id)
 		return;
 	shut = GK_RD(o->u.conn.rx.shut);
 	GK_WR(o->u.conn.dropped, 1);
-	GK_WR(o->u.conn.err, (shut & GK_SHUT_FIN) ? GKA_EPIPE :
-	    GKA_ECONNRESET);
-	GK_WR(o->u.conn.rx.shut, shut | GK_SHUT_RST);
+	/* After an orderly end the guest reads 0; else it was cut off. */
+	if (!(shut & GK_SHUT_FIN)) {
+		GK_WR(o->u.conn.err, GKA_ECONNRESET);
+		GK_WR(o->u.conn.rx.shut, shut | GK_SHUT_RST);
+	} else
+		GK_WR(o->u.conn.err, GKA_EPIPE);
 	GK_WR(o->u.conn.tx.shut, GK_SHUT_RST);
 	gk_ring_free(gk, &o->u.conn.tx);
 	gk_event(gk, o, GKA_EPOLLIN | GKA_EPOLLOUT);

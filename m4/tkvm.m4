@@ -38,6 +38,7 @@ AC_DEFUN([TKVM_ARG_SANITIZERS], [
 	    [], [enable_ubsan=no])
 
 	SAN_CFLAGS=
+	SAN_LIBS=
 	SAN_PRELOAD=
 	AS_IF([test "$enable_asan" != no], [
 		SAN_CFLAGS="-fsanitize=address -fno-omit-frame-pointer"
@@ -51,6 +52,8 @@ AC_DEFUN([TKVM_ARG_SANITIZERS], [
 	])
 	AS_IF([test "$enable_ubsan" != no], [
 		SAN_CFLAGS="$SAN_CFLAGS -fsanitize=undefined -fno-sanitize-recover=all"
+		# libtool links C++ with -nostdlib, which drops gcc's.
+		AS_CASE([$($CC --version)], [*clang*], [], [SAN_LIBS=-lubsan])
 	])
 	AS_IF([test -n "$SAN_CFLAGS"], [
 		AC_MSG_CHECKING([whether $CC takes $SAN_CFLAGS])
@@ -63,6 +66,7 @@ AC_DEFUN([TKVM_ARG_SANITIZERS], [
 		CFLAGS=$tkvm_save_CFLAGS
 	])
 	AC_SUBST([SAN_CFLAGS])
+	AC_SUBST([SAN_LIBS])
 	AC_SUBST([SAN_PRELOAD])
 	AM_CONDITIONAL([WITH_ASAN], [test "$enable_asan" != no])
 ])

@@ -62,7 +62,7 @@ kvm_counters_image(struct kvm_tenant *t, const struct tkvm_image *image)
 	SET(t, image_bytes, s.ram_bytes);
 }
 
-/* ---- requests -------------------------------------------------------------- */
+/* ---- requests ------------------------------------------------------------ */
 
 void
 kvm_counters_error(struct kvm_tenant *t, enum tkvm_code code)
@@ -133,7 +133,7 @@ kvm_counters_end(const struct kvm_fetch *f, enum kvm_outcome outcome)
 		kvm_counters_pool(t, f->pool);
 }
 
-/* ---- pools ----------------------------------------------------------------- */
+/* ---- pools --------------------------------------------------------------- */
 
 static void
 pool_add(struct tkvm_pool_stats *to, const struct tkvm_pool_stats *s)
@@ -194,7 +194,7 @@ kvm_counters_pool_gone(struct kvm_tenant *t, struct tkvm_pool *pool)
 	AZ(pthread_mutex_unlock(&t->stat_mtx));
 }
 
-/* ---- JSON ------------------------------------------------------------------ */
+/* ---- JSON ---------------------------------------------------------------- */
 
 #define FIELD(f)	{ #f, offsetof(struct VSC_kvm, f) }
 

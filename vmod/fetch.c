@@ -31,7 +31,7 @@ kvm_until(double dur)
 	return (isnan(dur) || isinf(dur) ? 0. : VTIM_mono() + fmax(dur, 0.));
 }
 
-/* ---- failure --------------------------------------------------------------- */
+/* ---- failure ------------------------------------------------------------- */
 
 static void
 fetch_log_failure(struct kvm_fetch *f, const char *what)
@@ -76,7 +76,7 @@ kvm_fetch_fail_ours(struct kvm_fetch *f, const char *text)
 	return (-1);
 }
 
-/* ---- begin and end --------------------------------------------------------- */
+/* ---- begin and end ------------------------------------------------------- */
 
 static enum kvm_outcome
 fetch_outcome(const struct kvm_fetch *f)
@@ -140,7 +140,7 @@ fetch_new(VRT_CTX, struct kvm_tenant *t)
 	return (f);
 }
 
-/* ---- a fork ---------------------------------------------------------------- */
+/* ---- a fork -------------------------------------------------------------- */
 
 static int
 fetch_not_ready(struct kvm_fetch *f)
@@ -223,7 +223,7 @@ fetch_open(VRT_CTX, struct kvm_fetch *f)
 	return (0);
 }
 
-/* ---- the whole of it ------------------------------------------------------- */
+/* ---- the whole of it ----------------------------------------------------- */
 
 static int
 fetch_head(struct kvm_fetch *f)

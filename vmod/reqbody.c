@@ -66,7 +66,7 @@ sink_text(struct sink *s, const char *text)
 	(void)sink_put(s, text, strlen(text));
 }
 
-/* ---- header ---------------------------------------------------------------- */
+/* ---- header -------------------------------------------------------------- */
 
 static int
 has_body(const struct busyobj *bo)
@@ -145,7 +145,7 @@ put_head(struct sink *s, const struct busyobj *bo)
 	sink_text(s, "\r\n");
 }
 
-/* ---- body ------------------------------------------------------------------ */
+/* ---- body ---------------------------------------------------------------- */
 
 static int v_matchproto_(objiterate_f)
 put_body(void *priv, unsigned flush, const void *ptr, ssize_t len)

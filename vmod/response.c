@@ -25,7 +25,7 @@ no_workspace(struct kvm_fetch *f)
 	    "raise workspace_backend or http_max_hdr"));
 }
 
-/* ---- bo->htc --------------------------------------------------------------- */
+/* ---- bo->htc ------------------------------------------------------------- */
 
 static int
 make_htc(struct kvm_fetch *f, body_status_t bs, ssize_t len,
@@ -80,7 +80,7 @@ make_body(struct kvm_fetch *f, const struct tkvm_response *r)
 	return (make_htc(f, BS_NONE, 0, NULL));
 }
 
-/* ---- beresp ---------------------------------------------------------------- */
+/* ---- beresp -------------------------------------------------------------- */
 
 /*
  * These put what http_PutResponse() and http_PrintfHeader() would, but do not

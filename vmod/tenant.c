@@ -41,7 +41,7 @@ kvm_state_name(enum kvm_state s)
 	}
 }
 
-/* ---- state ---------------------------------------------------------------- */
+/* ---- state -------------------------------------------------------------- */
 
 static void
 tenant_state(struct kvm_tenant *t, enum kvm_state s, const char *error)
@@ -85,7 +85,7 @@ kvm_tenant_info(struct kvm_tenant *t, struct kvm_tenant_info *i)
 	AZ(pthread_mutex_unlock(&t->mtx));
 }
 
-/* ---- boot ----------------------------------------------------------------- */
+/* ---- boot --------------------------------------------------------------- */
 
 static struct tkvm_pool *
 tenant_boot(struct kvm_tenant *t, struct tkvm_error *err)
@@ -173,7 +173,7 @@ kvm_tenant_warm(struct kvm_tenant *t)
 	tenant_state(t, KVM_FAILED, text);
 }
 
-/* ---- cold ----------------------------------------------------------------- */
+/* ---- cold --------------------------------------------------------------- */
 
 static void
 tenant_cancel(struct kvm_tenant *t)
@@ -246,7 +246,7 @@ kvm_tenants_cold(struct kvm_tenant **v, unsigned n)
 	}
 }
 
-/* ---- new and free --------------------------------------------------------- */
+/* ---- new and free ------------------------------------------------------- */
 
 static void
 tenant_init_locks(struct kvm_tenant *t)

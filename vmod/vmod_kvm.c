@@ -22,7 +22,7 @@
 
 #define LIST_MAX	400u	/* bytes of names in an error text */
 
-/* ---- tenants of a VCL ------------------------------------------------------ */
+/* ---- tenants of a VCL ---------------------------------------------------- */
 
 /* Index of `name`, or of where it belongs. */
 static unsigned
@@ -79,6 +79,8 @@ kvm_vcl_fini(VRT_CTX, void *priv)
 
 	(void)ctx;
 	CAST_OBJ_NOTNULL(v, priv, KVM_VCL_MAGIC);
+	/* Nothing to do, unless a VCL was warm and got no COLD. */
+	kvm_tenants_cold(v->tenant, v->n);
 	for (u = 0; u < v->n; u++) {
 		d = v->tenant[u]->dir;
 		VRT_DelDirector(&d);
@@ -93,7 +95,7 @@ static const struct vmod_priv_methods kvm_vcl_methods[1] = {{
 	.fini =		kvm_vcl_fini,
 }};
 
-/* ---- events ---------------------------------------------------------------- */
+/* ---- events -------------------------------------------------------------- */
 
 /*
  * The library keeps threads and a signal's disposition for the rest of the
@@ -157,7 +159,7 @@ vmod_event_function(VRT_CTX, struct vmod_priv *priv, enum vcl_event_e e)
 	return (0);
 }
 
-/* ---- kvm.tenants() --------------------------------------------------------- */
+/* ---- kvm.tenants() ------------------------------------------------------- */
 
 static int
 add_tenant(VRT_CTX, struct kvm_vcl *v, const char *file,
@@ -227,7 +229,7 @@ vmod_tenants(VRT_CTX, struct vmod_priv *priv, VCL_STRING file)
 	tenants_free(&set);
 }
 
-/* ---- kvm.deliver(), kvm.ready(), kvm.stats() -------------------------------- */
+/* ---- kvm.deliver(), kvm.ready(), kvm.stats() ----------------------------- */
 
 /* "a, b, c", or what fits of it. */
 static void

@@ -46,7 +46,7 @@
 struct VSC_kvm;
 struct vsc_seg;
 
-/* ---- images.c ------------------------------------------------------------- */
+/* ---- images.c ----------------------------------------------------------- */
 
 struct kvm_image {
 	unsigned		magic;
@@ -68,7 +68,7 @@ struct tkvm_image *kvm_image_boot(struct kvm_image *,
     struct tkvm_error *);
 void kvm_image_wake(void);
 
-/* ---- tenant.c ------------------------------------------------------------- */
+/* ---- tenant.c ----------------------------------------------------------- */
 
 enum kvm_state {
 	KVM_IDLE,			/* the VCL is cold */
@@ -131,12 +131,12 @@ kvm_tenant_pool(const struct kvm_tenant *t)
 	return (__atomic_load_n(&t->pool, __ATOMIC_ACQUIRE));
 }
 
-/* ---- director.c, list.c --------------------------------------------------- */
+/* ---- director.c, list.c ------------------------------------------------- */
 
 extern const struct vdi_methods kvm_director_methods[1];
 vdi_list_f kvm_director_list;
 
-/* ---- fetch.c -------------------------------------------------------------- */
+/* ---- fetch.c ------------------------------------------------------------ */
 
 struct kvm_fetch {
 	unsigned		magic;
@@ -148,7 +148,7 @@ struct kvm_fetch {
 	struct tkvm_exchange	*exchange;
 	double			between_bytes;	/* 0: no limit */
 	int			failed;		/* logged and counted */
-	int			broken;		/* the fork must not be reused */
+	int			broken;		/* do not reuse the fork */
 	uint64_t		req_bytes, resp_bytes;
 	struct tkvm_error	err;
 
@@ -165,22 +165,22 @@ int kvm_fetch_fail_ours(struct kvm_fetch *, const char *text);
 /* Absolute monotonic time in `dur` seconds; 0 for "no limit". */
 double kvm_until(double dur);
 
-/* ---- reqbody.c ------------------------------------------------------------ */
+/* ---- reqbody.c ---------------------------------------------------------- */
 
 int kvm_request_send(struct kvm_fetch *);
 
-/* ---- response.c ----------------------------------------------------------- */
+/* ---- response.c --------------------------------------------------------- */
 
 int kvm_response_make(struct kvm_fetch *, const struct tkvm_response *);
 /* A 503 of our own with Retry-After; what gethdrs returns. */
 int kvm_response_later(struct kvm_fetch *, unsigned seconds, const char *text);
 
-/* ---- vfp.c ---------------------------------------------------------------- */
+/* ---- vfp.c -------------------------------------------------------------- */
 
 extern const struct vfp kvm_vfp;
 extern const struct vfp kvm_vfp_text;
 
-/* ---- counters.c ----------------------------------------------------------- */
+/* ---- counters.c --------------------------------------------------------- */
 
 enum kvm_outcome { KVM_OUT_OK, KVM_OUT_ERROR, KVM_OUT_ABANDONED };
 
@@ -197,14 +197,14 @@ void kvm_counters_pool(struct kvm_tenant *, struct tkvm_pool *);
 void kvm_counters_pool_gone(struct kvm_tenant *, struct tkvm_pool *);
 void kvm_counters_json(struct kvm_tenant *, struct vsb *);
 
-/* ---- log.c ---------------------------------------------------------------- */
+/* ---- log.c -------------------------------------------------------------- */
 
 tkvm_log_f kvm_log_fetch;	/* priv: struct kvm_fetch */
 tkvm_log_f kvm_log_image;	/* priv: struct kvm_image */
 /* "kvm: text", with the tenant's name if the text lacks it; any length. */
 void kvm_log_error(struct vsl_log *, const char *name, const char *text);
 
-/* ---- vmod_kvm.c ----------------------------------------------------------- */
+/* ---- vmod_kvm.c --------------------------------------------------------- */
 
 struct kvm_vcl {
 	unsigned		magic;

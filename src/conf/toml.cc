@@ -8,6 +8,15 @@
  * too.
  */
 
+#include <cerrno>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+#include <string>
+#include <string_view>
+
 /*
  * Some wrong files ("[/x") reach assertions of toml++ 3.3, which would take
  * varnishd down.  They become an exception that parse() turns into an error.
@@ -38,14 +47,6 @@ in_doubt()
 #undef TOML_UNREACHABLE
 #define TOML_UNREACHABLE in_doubt()
 #include <toml++/toml.h>
-
-#include <cerrno>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
-#include <new>
-#include <string>
-#include <string_view>
 
 #include "conf/conf_int.h"
 extern "C" {

@@ -224,15 +224,12 @@ utimes_where(struct where *w, const struct timespec ts[2])
 	char name[40];
 	int r = 0;
 
-	if (utimensat(w->fd, "", ts, AT_EMPTY_PATH) != 0) {
+	if (utimensat(w->fd, "", ts, AT_EMPTY_PATH) != 0)
+		r = -errno;
+	if (r == -EINVAL && !S_ISLNK(w->st.st_mode)) {
 		/* Before Linux 5.8 */
 		fd_name(w, name);
-		if (errno != EINVAL)
-			r = -errno;
-		else if (S_ISLNK(w->st.st_mode))
-			r = -EOPNOTSUPP;
-		else if (utimensat(AT_FDCWD, name, ts, 0) != 0)
-			r = -errno;
+		r = utimensat(AT_FDCWD, name, ts, 0) != 0 ? -errno : 0;
 	}
 	where_fini(w);
 	return (r);

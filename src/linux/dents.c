@@ -125,7 +125,7 @@ do_getdents(struct machine *m, const uint64_t a[6], int old)
 		return (-ENOTDIR);
 	if (size > DENTS_MAX)
 		size = DENTS_MAX;
-	buf = malloc(size + 8UL);
+	buf = calloc(1, size + 8UL);
 	if (buf == NULL)
 		return (-ENOMEM);
 	pos = ofd->pos;

@@ -151,6 +151,7 @@ static int64_t
 connect_wait(struct machine *m, struct thread *t, const struct hfile *hf)
 {
 	struct pollfd p = { .fd = hf->fd, .events = POLLOUT };
+	struct sockaddr_storage ss;
 	socklen_t len = sizeof(int);
 	int err = 0;
 
@@ -158,7 +159,14 @@ connect_wait(struct machine *m, struct thread *t, const struct hfile *hf)
 		return (file_block(m, t, hf->fd, POLLOUT));
 	if (getsockopt(hf->fd, SOL_SOCKET, SO_ERROR, &err, &len) != 0)
 		return (-errno);
-	return (-err);
+	if (err != 0)
+		return (-err);
+	/* The kernel wants to hear of it too, or a second connect(2) of the
+	 * guest would succeed. */
+	len = sizeof ss;
+	if (getpeername(hf->fd, (struct sockaddr *)&ss, &len) == 0)
+		(void)connect(hf->fd, (struct sockaddr *)&ss, len);
+	return (0);
 }
 
 static int64_t

@@ -173,7 +173,6 @@ sys_fcntl(struct machine *m, struct thread *t, const uint64_t a[6])
 		return (ofd->flags);
 	case F_GETOWN:
 	case F_GETSIG:
-		return (0);
 	case F_SETOWN:
 	case F_SETSIG:
 	case F_NOTIFY:

@@ -342,9 +342,8 @@ sys_openat2(struct machine *m, struct thread *t, const uint64_t a[6])
 {
 	struct open_how how = { 0 };
 	const uint64_t known = O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY |
-	    O_TRUNC | O_APPEND | O_NONBLOCK | O_DSYNC | O_SYNC | O_ASYNC |
-	    O_DIRECT | 0100000 | O_DIRECTORY | O_NOFOLLOW | O_NOATIME |
-	    O_CLOEXEC | O_PATH | O_TMPFILE;
+	    O_TRUNC | O_APPEND | O_NONBLOCK | O_SYNC | O_ASYNC | O_DIRECT |
+	    0100000 | O_NOFOLLOW | O_NOATIME | O_CLOEXEC | O_PATH | O_TMPFILE;
 	uint64_t tail = 0;
 	size_t n;
 

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "conn/http_write.h"
+#include "linux/sys_files.h"
 #include "machine/priv.h"
 
 #define NS		1000000000.0
@@ -346,6 +347,7 @@ freeze(struct tkvm_image *img, struct tkvm_error *err)
 	unsigned u;
 
 	headroom(m);
+	files_freeze(m);
 	if (machine_park(m) != 0)
 		return (err_set(err, TKVM_E_KVM, "KVM_GET_XSAVE failed"));
 	take_listen_address(img);

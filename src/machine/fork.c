@@ -65,7 +65,12 @@ fork_machine(struct tkvm_fork *f, struct tkvm_image *img,
 	(void)pthread_mutex_lock(&img->mtx);
 	as_precopy(m->as, img->learned, img->nlearned);
 	(void)pthread_mutex_unlock(&img->mtx);
-	return (machine_reset(m, err));
+	if (machine_reset(m, err) != 0)
+		return (-1);
+	/* Counting starts with the first request. */
+	memset(&m->st, 0, sizeof m->st);
+	m->as->pages_reset = 0;
+	return (0);
 }
 
 static int
@@ -251,12 +256,17 @@ tkvm_fork_recv(struct tkvm_fork *f, void *p, size_t n)
 void
 tkvm_fork_close(struct tkvm_fork *f)
 {
+	struct gk_conn_state s;
 	struct gk_ctx c;
 
 	CHECK_OBJ_NOTNULL(f, FORK_MAGIC);
 	if (f->m->conn < 0)
 		return;
 	machine_gk_ctx(f->m, NULL, &c);
+	/* A client that has read everything ends in good order. */
+	gk_conn_state(&c, (uint32_t)f->m->conn, f->m->conn_id, &s);
+	if (s.out == 0)
+		gk_conn_put_eof(&c, (uint32_t)f->m->conn, f->m->conn_id);
 	gk_conn_drop(&c, (uint32_t)f->m->conn, f->m->conn_id);
 	f->m->conn = -1;
 }

@@ -53,7 +53,7 @@
 #define TICK_MS		100		/* of the usher */
 #define LATE_MS		200		/* workers do not keep up */
 
-#define IN_A_ROW	16		/* requests of a client, if others wait */
+#define IN_A_ROW	16		/* requests of one, if others wait */
 
 struct srv;
 struct worker;

@@ -43,7 +43,7 @@ main(void)
 		(void)fprintf(f, "line %d\n", i);
 	OK(f != NULL && fseek(f, 0, SEEK_SET) == 0);
 	for (i = 0; f != NULL && fgets(line, sizeof line, f) != NULL; i++)
-		bad += atoi(line + 5) != i;
+		bad += strtol(line + 5, NULL, 10) != i;
 	OK(i == 1000 && bad == 0);
 	OK(f != NULL && fclose(f) == 0);
 	for (i = 0; i < 5000; i++)

@@ -55,10 +55,10 @@ main(void)
 	/* A big block through realloc, which uses mremap. */
 	p = malloc(1 << 20);
 	(void)memset(p, 'm', 1 << 20);
-	p = realloc(p, 8 << 20);
-	OK(p != NULL && filled(p, 1 << 20, 'm'));
-	p = realloc(p, 300 << 10);
-	OK(p != NULL && filled(p, 300 << 10, 'm'));
-	free(p);
+	q = realloc(p, 8 << 20);
+	OK(q != NULL && filled(q, 1 << 20, 'm'));
+	r = realloc(q, 300 << 10);
+	OK(r != NULL && filled(r, 300 << 10, 'm'));
+	free(r);
 	return (0);
 }

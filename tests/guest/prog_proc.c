@@ -33,14 +33,16 @@ static int
 mapped(const void *p, const char *perm)
 {
 	unsigned long lo, hi;
-	char b[512], flags[8];
+	char b[512], *e;
 	FILE *f = fopen("/proc/self/maps", "r");
 	int found = 0;
 
-	while (f != NULL && fgets(b, sizeof b, f) != NULL)
-		if (sscanf(b, "%lx-%lx %7s", &lo, &hi, flags) == 3 &&
-		    (uintptr_t)p >= lo && (uintptr_t)p < hi)
-			found = strcmp(flags, perm) == 0;
+	while (f != NULL && fgets(b, sizeof b, f) != NULL) {
+		lo = strtoul(b, &e, 16);
+		hi = strtoul(e + 1, &e, 16);
+		if ((uintptr_t)p >= lo && (uintptr_t)p < hi)
+			found = strncmp(e + 1, perm, 4) == 0;
+	}
 	if (f != NULL)
 		(void)fclose(f);
 	return (found);

@@ -294,7 +294,6 @@ test_stream(void **state)
 static void
 test_nonblock(void **state)
 {
-	struct pollfd p = { .events = POLLOUT };
 	struct gk_ctx ctx;
 	int64_t fd, r;
 	uint32_t idx = 0;
@@ -304,7 +303,6 @@ test_nonblock(void **state)
 	fd = g_socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK);
 	r = g_connect(fd, &addr, sizeof addr);
 	assert_true(r == 0 || r == -EINPROGRESS);
-	p.fd = (int)fd;
 	machine_gk_ctx(m, NULL, &ctx);
 	assert_non_null(gk_fd_get(m->gk, (uint64_t)fd, &idx));
 	(void)usleep(10000);
