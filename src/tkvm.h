@@ -128,6 +128,14 @@ void tkvm_image_ref(struct tkvm_image *);
 /* The last reference frees it; NULLs *p. */
 void tkvm_image_unref(struct tkvm_image **p);
 
+/*
+ * Run a program to its end instead: *status as wait(2) gives it.  Its
+ * descriptors 1 and 2 are this process's; max-boot-time bounds it.  0, or -1
+ * with *err when it could not be loaded or did not end.
+ */
+int tkvm_run_to_exit(const struct tkvm_options *, int *status,
+    struct tkvm_error *err);
+
 struct tkvm_image_stats {
 	double		boot_s;		/* load to ready, warm-up included */
 	uint64_t	boot_exits;

@@ -19,7 +19,6 @@
 	X(bpf, -EPERM)							\
 	X(chroot, -EPERM)						\
 	X(clock_adjtime, -EPERM)					\
-	X(clock_settime, -EPERM)					\
 	X(delete_module, -EPERM)					\
 	X(fanotify_init, -EPERM)					\
 	X(finit_module, -EPERM)						\
@@ -93,7 +92,8 @@ sys_f sys_rt_sigaction, sys_rt_sigprocmask, sys_rt_sigpending,
 /* sigframe_x86_64.c */
 sys_f sys_rt_sigreturn;
 /* time.c */
-sys_f sys_clock_gettime, sys_clock_getres, sys_clock_nanosleep, sys_nanosleep,
+sys_f sys_clock_gettime, sys_clock_settime, sys_clock_getres,
+    sys_clock_nanosleep, sys_nanosleep,
     sys_gettimeofday, sys_time, sys_times, sys_getrusage;
 /* timer.c */
 sys_f sys_alarm, sys_setitimer, sys_getitimer, sys_timer_create,

@@ -150,6 +150,16 @@ sys_clock_gettime(struct machine *m, struct thread *t, const uint64_t a[6])
 	return (error ? error : put_timespec(m, a[1], ns));
 }
 
+/* The one clock that could be set is not ours to set. */
+int64_t
+sys_clock_settime(struct machine *m, struct thread *t, const uint64_t a[6])
+{
+
+	(void)m;
+	(void)t;
+	return ((int)a[0] == CLOCK_REALTIME ? -EPERM : -EINVAL);
+}
+
 int64_t
 sys_clock_getres(struct machine *m, struct thread *t, const uint64_t a[6])
 {

@@ -416,10 +416,6 @@ tkvm_boot(const struct tkvm_options *opt, const volatile int *cancel,
 	return (NULL);
 }
 
-/*
- * Run a program to its end (tests): its exit status as wait(2) has it.
- * 0, or -1 with *err.
- */
 int
 tkvm_run_to_exit(const struct tkvm_options *opt, int *status,
     struct tkvm_error *err)

@@ -556,6 +556,19 @@ output_due(struct machine *m)
 	return (now - m->out_since >= 2000000);
 }
 
+/* All wait, and one of them perhaps for room in the ring. */
+static int
+ring_full(const struct machine *m)
+{
+	const struct gk_ofd *o;
+
+	if (!m->want_output || m->conn < 0)
+		return (0);
+	o = &m->gk->ofd[m->conn];
+	return (o->kind == GK_CONN && o->u.conn.id == m->conn_id &&
+	    o->u.conn.tx.head - o->u.conn.tx.tail >= o->u.conn.tx.cap);
+}
+
 static int
 expired(struct machine *m)
 {
@@ -605,7 +618,8 @@ loop(struct machine *m)
 			/* a look at the rest may have changed something */
 			if (m->woke_gen != m->gk->gen || m->futex_woke)
 				continue;
-			return (TKVM_RUN_IDLE);
+			return (ring_full(m) ? TKVM_RUN_OUTPUT :
+			    TKVM_RUN_IDLE);
 		}
 		if (signal_pending(m, t) && signal_deliver(m, t))
 			m->pend = PEND_USER;

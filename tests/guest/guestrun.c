@@ -24,13 +24,6 @@
 
 #define CANNOT	125
 
-/*
- * src/machine: load and run until exit_group or death by a signal.  *status
- * is as wait(2) gives it.  The guest's descriptors 0, 1 and 2 are ours.
- */
-extern int tkvm_run_to_exit(const struct tkvm_options *, int *status,
-    struct tkvm_error *);
-
 extern char **environ;
 
 static void
