@@ -202,6 +202,11 @@ enum tkvm_run {
  */
 enum tkvm_run tkvm_fork_run(struct tkvm_fork *, struct tkvm_error *err);
 /*
+ * Runs end with OUTPUT at this time (absolute CLOCK_MONOTONIC seconds; 0: no
+ * such limit, as after _open) even when the guest has said nothing.
+ */
+void tkvm_fork_limit(struct tkvm_fork *, double until);
+/*
  * After TKVM_RUN_IDLE: sleep until a guest timer or a host file that a guest
  * thread waits for may wake one, or until `until` (absolute CLOCK_MONOTONIC
  * seconds; 0: none) or the deadline.

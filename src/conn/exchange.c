@@ -387,6 +387,7 @@ run_on(struct tkvm_exchange *ex, double until)
 		}
 	} else if (ex->ran && is_past(until))
 		return (err_until(ex));
+	tkvm_fork_limit(ex->fork, until);
 	run(ex);
 	return (0);
 }

@@ -79,6 +79,9 @@ struct vcpu {
 	struct kvm_sregs sregs_buf;
 	int		sregs_fresh;	/* sregs_buf is of this exit */
 	int		flush;		/* drop the TLB at the next entry */
+	int		dead;		/* VX_BROKEN: not to be used again */
+	int		interrupted;	/* the last exit was VX_INTR */
+	uint64_t	back_rip;	/* in the blob, behind the out */
 	unsigned	vector;
 	uint64_t	error_code, cr2;
 	uint64_t	frame_rip, frame_cs, frame_rflags, frame_rsp;
@@ -119,9 +122,10 @@ void vcpu_unkick(struct vcpu *);
 
 /*
  * GDT, IDT, TSS, exception gates and the page tables of the kernel's 4 MiB
- * (root at GPA_PML4) into guest RAM at `ram`.
+ * (root at GPA_PML4) into guest RAM at `ram`.  user_out: ring 3 may do `out`
+ * to PORT_SYSCALL.
  */
-void kern_tables(uint8_t *ram);
+void kern_tables(uint8_t *ram, int user_out);
 /* Map a page of the kernel's first 2 MiB (GVA_KERN + gpa -> gpa). */
 #define KMAP_W		1u
 #define KMAP_X		2u

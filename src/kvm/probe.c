@@ -43,15 +43,21 @@ now_s(void)
 	return (t.tv_sec + t.tv_nsec * 1e-9);
 }
 
+static const char *
+dev_name(void)
+{
+	const char *dev;
+
+	dev = getenv("TKVM_DEV");	/* for tests */
+	return (dev != NULL ? dev : "/dev/kvm");
+}
+
 static int
 dev_open(struct tkvm_error *err)
 {
-	const char *dev;
+	const char *dev = dev_name();
 	int fd;
 
-	dev = getenv("TKVM_DEV");	/* for tests */
-	if (dev == NULL)
-		dev = "/dev/kvm";
 	fd = open(dev, O_RDWR | O_CLOEXEC);
 	if (fd >= 0)
 		return (fd);
@@ -86,9 +92,12 @@ check_caps(struct tkvm_error *err)
 	int i;
 
 	i = ioctl(host.fd, KVM_GET_API_VERSION, 0UL);
+	if (i < 0)
+		return (err_set(err, TKVM_E_KVM, "%s is not KVM's device: %s",
+		    dev_name(), strerror(errno)));
 	if (i != KVM_API_VERSION)
 		return (err_set(err, TKVM_E_KVM,
-		    "/dev/kvm speaks API version %d, not %d", i,
+		    "%s speaks API version %d, not %d", dev_name(), i,
 		    KVM_API_VERSION));
 	for (u = 0; u < NELEM(need); u++)
 		if (ioctl(host.fd, KVM_CHECK_EXTENSION,
@@ -195,7 +204,7 @@ probe_code(uint8_t *ram)
 	    0xe2, 0x20, 0x48, 0x09, 0xd0, 0xe6, PORT_SYSCALL, 0xeb, 0xfc };
 	static const uint8_t user[] = { 0x0f, 0x05 };
 
-	kern_tables(ram);
+	kern_tables(ram, 1);
 	memcpy(ram + PROBE_LSTAR, lstar, sizeof lstar);
 	memcpy(ram + PROBE_USER, user, sizeof user);
 	kern_map(ram, PROBE_LSTAR, KMAP_U | KMAP_X);

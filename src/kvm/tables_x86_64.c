@@ -4,10 +4,10 @@
  * The kernel half of a guest's address space: segments, gates, task state and
  * the page tables that map them.  Intel SDM vol. 3, chapters 3 to 7.
  *
- * One TSS serves both kinds of host: where the entry code runs in ring 3 its
- * I/O bitmap lets it leave by PORT_SYSCALL, where it runs in ring 0 the bitmap
- * is not consulted and a program's own `out` reaches nothing it could not
- * reach by a system call.
+ * Where the entry code runs in ring 3 the I/O bitmap lets it leave by
+ * PORT_SYSCALL, and the program as well.  Where it runs in ring 0 all ports are
+ * closed to the program: an `insb` of its own would be finished by KVM at the
+ * next entry, be that another request's.
  */
 
 #include <stdint.h>
@@ -37,7 +37,7 @@ gdt_build(uint64_t *g)
 }
 
 static void
-tss_build(uint8_t *t)
+tss_build(uint8_t *t, int user_out)
 {
 	const uint64_t ist = GVA_IST_TOP;
 
@@ -45,7 +45,8 @@ tss_build(uint8_t *t)
 	memcpy(t + 36, &ist, 8);		/* IST1 */
 	t[102] = 0x68;				/* I/O bitmap base */
 	memset(t + 0x68, 0xff, 0x2001);
-	t[0x68 + PORT_SYSCALL / 8] &= ~(1u << (PORT_SYSCALL % 8));
+	if (user_out)
+		t[0x68 + PORT_SYSCALL / 8] &= ~(1u << (PORT_SYSCALL % 8));
 }
 
 static void
@@ -82,13 +83,13 @@ kern_map(uint8_t *ram, uint64_t gpa, unsigned flags)
 }
 
 void
-kern_tables(uint8_t *ram)
+kern_tables(uint8_t *ram, int user_out)
 {
 	const uint64_t link = PTE_P | PTE_W | PTE_U | PTE_A;
 	uint64_t *t, gpa;
 
 	gdt_build((void *)(ram + GPA_GDT));
-	tss_build(ram + GPA_TSS);
+	tss_build(ram + GPA_TSS, user_out);
 	idt_build((void *)(ram + GPA_IDT), ram + GPA_GATES);
 
 	t = (void *)(ram + GPA_PML4);

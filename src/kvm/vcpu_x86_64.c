@@ -213,10 +213,16 @@ exit_sregs(struct vcpu *v)
 	return (&v->sregs_buf);
 }
 
+/*
+ * The kernel may be in the middle of something: it finishes an `in` at the
+ * next entry, with the registers that it has kept itself.  So such a vCPU must
+ * never run another request.
+ */
 static enum vcpu_exit
 broken(struct vcpu *v, const char *what, unsigned detail)
 {
 
+	v->dead = 1;
 	(void)snprintf(v->why, sizeof v->why, "%s (%u) at rip 0x%llx", what,
 	    detail, (unsigned long long)v->run->s.regs.regs.rip);
 	return (VX_BROKEN);
@@ -253,24 +259,33 @@ vcpu_run(struct vcpu *v)
 	int i;
 
 	v->sregs_fresh = 0;
+	v->interrupted = 0;
 	v->exits++;
 	i = ioctl(v->fd, KVM_RUN, 0UL);
 	r->kvm_dirty_regs = 0;
 	if (i != 0) {
-		if (errno == EINTR || errno == EAGAIN)
+		if (errno == EINTR || errno == EAGAIN) {
+			/* With immediate_exit older kernels leave here what
+			 * the exit before it was. */
+			r->exit_reason = KVM_EXIT_INTR;
+			v->interrupted = 1;
 			return (VX_INTR);
+		}
 		return (broken(v, "KVM_RUN failed", (unsigned)errno));
 	}
 	switch (r->exit_reason) {
 	case KVM_EXIT_IO:
 		if (r->io.direction != KVM_EXIT_IO_OUT)
 			break;
-		if (r->io.port == PORT_SYSCALL)
+		if (r->io.port == PORT_SYSCALL) {
+			v->back_rip = r->s.regs.regs.rip;
 			return (VX_SYSCALL);
+		}
 		if (r->io.port >= PORT_VECTOR && r->io.port < PORT_VECTOR + 32)
 			return (exit_fault(v, r->io.port - PORT_VECTOR));
 		return (broken(v, "output to port", r->io.port));
 	case KVM_EXIT_INTR:
+		v->interrupted = 1;
 		return (VX_INTR);
 	case KVM_EXIT_SHUTDOWN:
 		return (broken(v, "triple fault", 0));
@@ -308,7 +323,13 @@ vcpu_user_regs(struct vcpu *v, struct kvm_regs *to, int *in_kernel)
 		to->rip = v->frame_rip;
 		to->rsp = v->frame_rsp;
 		to->rflags = v->frame_rflags;
-		*in_kernel = (v->frame_cs & 3) == 0 || in_kern(to->rip);
+		*in_kernel = (v->frame_cs & 3) == 0 ||
+		    (v->vm->host->pub.entry == TKVM_RING3 &&
+		    in_kern(to->rip));
+	} else if (v->back_rip != 0 && to->rip == v->back_rip) {
+		/* Behind the out, all is set for the way back. */
+		to->rip = to->rcx;
+		to->rflags = to->r11;
 	} else
 		*in_kernel = in_kern(to->rip);
 	if (!*in_kernel)
@@ -347,12 +368,31 @@ entry_sregs(struct vcpu *v)
 	return (s);
 }
 
+/*
+ * A kick may find an exception that is still to be delivered.  It belongs to
+ * the instruction that raised it, which raises it again; whoever runs next
+ * may be another thread or another request.
+ */
+static void
+drop_events(struct vcpu *v)
+{
+	struct kvm_vcpu_events e;
+
+	memset(&e, 0, sizeof e);
+	e.flags = KVM_VCPUEVENT_VALID_SHADOW;
+	if (ioctl(v->fd, KVM_SET_VCPU_EVENTS, &e) != 0)
+		v->dead = 1;
+	v->interrupted = 0;
+}
+
 void
 vcpu_set_user(struct vcpu *v, const struct kvm_regs *regs, uint64_t fs,
     uint64_t gs)
 {
 	struct kvm_sregs *s;
 
+	if (v->interrupted)
+		drop_events(v);
 	s = entry_sregs(v);
 	s->fs.base = fs;
 	s->gs.base = gs;

@@ -244,6 +244,8 @@ linux_trace(struct machine *m, const struct thread *t, int64_t r)
 		if (k > sizeof b - 100)
 			break;
 	}
+	if (k >= sizeof b)		/* what there was no room for counts */
+		k = sizeof b - 1;
 	put_result(b + k, sizeof b - k, d, r);
 	machine_log(m, TKVM_LOG_SYSCALL, "%s", b);
 }

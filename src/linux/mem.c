@@ -14,6 +14,7 @@
 
 #define MAP_TYPE_	0x0f
 #define MAP_SHARED_VALIDATE_ 3
+#define MINCORE_MAX	(1UL << 20)	/* pages in one call */
 #define MADV_WIPEONFORK_ 18
 #define MADV_KEEPONFORK_ 19
 
@@ -155,6 +156,8 @@ sys_mincore(struct machine *m, struct thread *t, const uint64_t a[6])
 		return (-EINVAL);
 	if (a[1] > GVA_USER_END || !as_covered(m->as, a[0], PAGE_UP(a[1])))
 		return (-ENOMEM);
+	if (n > MINCORE_MAX)
+		return (-EAGAIN);	/* nothing interrupts the loop */
 	for (i = 0; i < n; i++) {
 		v = (uint8_t)as_present(m->as, a[0] + i * PAGE_SZ);
 		if (as_write(m->as, a[2] + i, &v, 1) != 0)

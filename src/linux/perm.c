@@ -486,6 +486,12 @@ perm_refuse(struct machine *m, const char *path, unsigned want)
 {
 	const char *opt = (want & PERM_W) ? "allow-write" : "allow-read";
 
+	/* What is not there either does not explain why a boot failed. */
+	if (m->stage == M_BOOT && (m->refused_by == NULL ||
+	    access(path, F_OK) == 0)) {
+		(void)snprintf(m->refused, sizeof m->refused, "%s", path);
+		m->refused_by = opt;
+	}
 	if (m->opt->verbose && m->fs != NULL &&
 	    fs_tell_once(m->fs, opt, path))
 		machine_log(m, TKVM_LOG_INFO, "%s: not allowed to %s (%s=%s "

@@ -164,6 +164,11 @@ boot_error(struct machine *m, struct tkvm_error *err, const char *when)
 	else
 		(void)snprintf(err->text + strlen(err->text),
 		    sizeof err->text - strlen(err->text), " %s", when);
+	if (m->refused_by != NULL)
+		(void)snprintf(err->text + strlen(err->text),
+		    sizeof err->text - strlen(err->text), "; it was not "
+		    "allowed to use %s (%s=%s would allow it)", m->refused,
+		    m->refused_by, m->refused);
 	return (-1);
 }
 
@@ -364,9 +369,10 @@ freeze(struct tkvm_image *img, struct tkvm_error *err)
 	m->nwaitfd = 0;
 	m->cancel = NULL;
 	wd_free(&m->wd);
-	vcpu_free(&m->vcpu);
+	/* MADV_WIPEONFORK unmaps, and flushes the vCPU: still there */
 	if (as_freeze(m->as, err) != 0)
 		return (-1);
+	vcpu_free(&m->vcpu);
 	vm_free(&m->vm);
 	m->gk = (void *)(m->as->base + GPA_GK);
 	img->st.slot_bytes = m->as->image_end;

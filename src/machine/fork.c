@@ -203,6 +203,7 @@ tkvm_fork_open(struct tkvm_fork *f, const struct sockaddr *peer,
 		    host_mono() + (uint64_t)(m->opt->max_request_time * NS);
 	}
 	f->dirty = 1;
+	m->limit = ~0UL;
 	m->err.code = TKVM_OK;
 	m->log_bytes = 0;
 	m->conn_id = ++f->conn_seq;
@@ -333,6 +334,14 @@ tkvm_fork_run(struct tkvm_fork *f, struct tkvm_error *err)
 	return (fork_run(f, 1, err));
 }
 
+void
+tkvm_fork_limit(struct tkvm_fork *f, double until)
+{
+
+	CHECK_OBJ_NOTNULL(f, FORK_MAGIC);
+	f->m->limit = until > 0 ? (uint64_t)(until * NS) : ~0UL;
+}
+
 /* Sleep until a guest timer, a host descriptor, or `until` (host ns). */
 int
 machine_wait(struct machine *m, uint64_t until, struct tkvm_error *err)
@@ -394,19 +403,25 @@ learn(struct tkvm_fork *f)
 {
 	struct tkvm_image *img = f->image;
 	const struct as *as = f->m->as;
-	uint32_t *p;
+	uint32_t *p, *old;
 
-	if (as->npriv <= img->nlearned || as->npriv > 65536)
+	/* a look without the lock: right enough, and taken again below */
+	if (as->npriv <= __atomic_load_n(&img->nlearned, __ATOMIC_RELAXED) ||
+	    as->npriv > 65536)
 		return;
 	p = malloc(as->npriv * sizeof *p);
 	if (p == NULL)
 		return;
 	memcpy(p, as->plist, as->npriv * sizeof *p);
 	(void)pthread_mutex_lock(&img->mtx);
-	free(img->learned);
-	img->learned = p;
-	img->nlearned = as->npriv;
+	if (as->npriv > img->nlearned) {
+		old = img->learned;
+		img->learned = p;
+		__atomic_store_n(&img->nlearned, as->npriv, __ATOMIC_RELAXED);
+		p = old;
+	}
 	(void)pthread_mutex_unlock(&img->mtx);
+	free(p);
 }
 
 int

@@ -87,7 +87,7 @@ int
 kern_install(struct machine *m, struct tkvm_error *err)
 {
 
-	kern_tables(m->as->base);
+	kern_tables(m->as->base, m->vm->host->pub.entry == TKVM_RING3);
 	blob_install(m);
 	m->gk = (void *)(m->as->base + GPA_GK);
 	gk_init(m->gk);

@@ -23,7 +23,7 @@ machine_new(const struct tkvm_options *o)
 	m->magic = MACHINE_MAGIC;
 	m->opt = o;
 	m->listener = m->conn = m->exit_of = -1;
-	m->deadline = ~0UL;
+	m->deadline = m->limit = ~0UL;
 	m->log = o->log;
 	m->log_priv = o->log_priv;
 	m->bases_ok = 1;

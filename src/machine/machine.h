@@ -143,7 +143,9 @@ struct machine {
 	uint64_t	mono_off;
 	struct wd_slot	*wd;
 	uint64_t	deadline;	/* host CLOCK_MONOTONIC ns; ~0: none */
+	uint64_t	limit;		/* ... of this run, which may go on */
 	const volatile int *cancel;	/* of a boot */
+	int		kicked;		/* the last exit was one */
 	int		futex_woke;	/* a waiter is to be looked at */
 	uint64_t	cpu_since;	/* host ns: cur's time is counted to */
 	int		resched;	/* let another thread run */
@@ -168,6 +170,8 @@ struct machine {
 	uint64_t	log_bytes;	/* this request's */
 	uint8_t		enosys_seen[64];	/* bitmap: calls named once */
 	char		last_line[200];	/* of stdout or stderr, for errors */
+	char		refused[200];	/* last path of a boot, for errors */
+	const char	*refused_by;	/* the option that would allow it */
 	/* the clock page, as last written */
 	struct {
 		uint64_t	tsc0, mult, real_ns, mono_ns;

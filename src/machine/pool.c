@@ -55,6 +55,7 @@ offer(struct tkvm_pool *p, struct tkvm_fork *f)
 	if (p->first == NULL)
 		p->last = &p->first;
 	p->st.queue--;
+	p->st.busy++;		/* it is out from now on */
 	w->fork = f;
 	(void)pthread_cond_signal(&w->cond);
 }
@@ -278,14 +279,14 @@ tkvm_pool_take(struct tkvm_pool *p, double *queued, struct tkvm_error *err)
 	(void)pthread_mutex_lock(&p->mtx);
 	p->st.requests++;
 	f = p->first == NULL ? pick_ready(p) : NULL;
-	if (f == NULL && !p->stop && p->st.queue < limit) {
+	if (f != NULL)
+		p->st.busy++;
+	else if ( !p->stop && p->st.queue < limit) {
 		t0 = host_mono();
 		f = wait_in_queue(p);
 		*queued = (double)(host_mono() - t0) / 1e9;
 	}
-	if (f != NULL)
-		p->st.busy++;
-	else {
+	if (f == NULL) {
 		p->st.rejected++;
 		(void)err_set(err, TKVM_E_BUSY, "tenant \"%s\": all %u forks "
 		    "are busy (threads, queue-limit, queue-time)", o->tenant,

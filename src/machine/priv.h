@@ -28,6 +28,7 @@ struct wd_slot {
 	struct vcpu	*vcpu;
 	pid_t		tid;		/* who runs it, while armed */
 	uint64_t	deadline;	/* host ns */
+	uint64_t	limit;		/* host ns: come back, no error */
 	const volatile int *cancel;
 	_Atomic uint64_t out_since;	/* host ns; 0: nothing to look at */
 	_Atomic uint32_t tick;		/* several threads: preempt */

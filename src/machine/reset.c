@@ -88,6 +88,10 @@ machine_reset(struct machine *m, struct tkvm_error *err)
 
 	CHECK_OBJ_NOTNULL(im, MACHINE_MAGIC);
 	t0 = host_mono();
+	if (m->vcpu->dead)
+		return (err_set(err, TKVM_E_CRASH, "tenant \"%s\": its virtual "
+		    "CPU is in an unknown state: fork replaced",
+		    m->opt->tenant));
 	gk_learn(m);
 	if (as_reset(m->as, err) != 0) {
 		err_prefix(err, "tenant \"%s\"", m->opt->tenant);
@@ -102,7 +106,7 @@ machine_reset(struct machine *m, struct tkvm_error *err)
 	m->pend = PEND_USER;
 	m->bases_ok = 1;
 	m->exit_of = -1;
-	m->resched = 0;
+	m->resched = m->futex_woke = m->host_ready = m->kicked = 0;
 	m->conn = -1;
 	m->nwaitfd = 0;
 	m->next_wake = 0;

@@ -309,7 +309,8 @@ pick(struct machine *m)
 	struct thread *t;
 
 	t = machine_cur(m);
-	if (t->state == T_RUN && !m->resched)
+	/* In the blob (PEND_NONE) its record is not its state: not yet */
+	if (t->state == T_RUN && (!m->resched || m->pend == PEND_NONE))
 		return (t);
 	m->resched = 0;
 	for (k = 1; k <= n; k++) {
@@ -465,8 +466,9 @@ on_fault(struct machine *m, struct thread *t)
 		}
 		return;
 	}
-	if (in_kernel && v->vector == 14) {
-		/* A copy in the blob to a bad address: EFAULT */
+	if (in_kernel && v->vector == 14 && v->cr2 != v->frame_rip) {
+		/* A copy in the blob to a bad address: EFAULT.  A jump to
+		 * where nothing can be run is the program's own doing. */
 		vcpu_set_kernel(v, kern_efault());
 		return;
 	}
@@ -500,6 +502,7 @@ on_kick(struct machine *m, struct thread *t)
 	int in_kernel;
 
 	vcpu_unkick(m->vcpu);
+	m->kicked = 1;
 	vcpu_user_regs(m->vcpu, &regs, &in_kernel);
 	if (in_kernel)
 		return;		/* it is on its way out; the next kick counts */
@@ -536,6 +539,9 @@ output_due(struct machine *m)
 	const struct gk_ofd *o;
 	uint64_t now;
 
+	if (m->kicked && m->limit != ~0UL && host_mono() >= m->limit)
+		return (1);
+	m->kicked = 0;
 	if (m->conn < 0)
 		return (0);
 	o = &m->gk->ofd[m->conn];
@@ -621,7 +627,10 @@ loop(struct machine *m)
 			return (ring_full(m) ? TKVM_RUN_OUTPUT :
 			    TKVM_RUN_IDLE);
 		}
-		if (signal_pending(m, t) && signal_deliver(m, t))
+		/* Where the vCPU is in the blob, t's record is not its state:
+		 * signals wait for it to come out. */
+		if (m->pend != PEND_NONE && signal_pending(m, t) &&
+		    signal_deliver(m, t))
 			m->pend = PEND_USER;
 		if (m->err.code != TKVM_OK)
 			continue;
@@ -660,6 +669,7 @@ machine_run(struct machine *m, int want_output)
 	m->want_output = want_output;
 	m->out_since = 0;
 	m->cpu_since = t0;
+	m->wd->limit = want_output ? m->limit : ~0UL;
 	wd_arm(m->wd, m->deadline, m->cancel);
 	if (t0 >= m->deadline)
 		atomic_store(&m->wd->expired, 1);

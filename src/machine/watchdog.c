@@ -44,7 +44,7 @@ static int wd_running, wd_sig;
 static pthread_t wd_thread;
 static unsigned wd_users;
 static int wd_stop;
-static __thread int wd_unblocked;
+static __thread int wd_unblocked;	/* the signal that is */
 static __thread pid_t wd_tid;
 
 uint64_t
@@ -106,6 +106,8 @@ wd_due(struct wd_slot *s, uint64_t now)
 		atomic_store(&s->expired, 1);
 		return (1);
 	}
+	if (now >= s->limit)
+		return (1);
 	out = atomic_load(&s->out_since);
 	if (out != 0 && now - out >= OUTPUT_AFTER)
 		return (1);
@@ -270,25 +272,34 @@ wd_free(struct wd_slot **ps)
 		(void)pthread_cond_signal(&wd_cond);
 		(void)pthread_mutex_unlock(&wd_mtx);
 		(void)pthread_join(wd_thread, NULL);
+		/* No kick is under way: give the signal back. */
+		(void)signal(wd_sig, SIG_DFL);
+		wd_sig = 0;
 	} else
 		(void)pthread_mutex_unlock(&wd_mtx);
 	(void)pthread_mutex_unlock(&wd_life);
 	FREE_OBJ(s);
 }
 
-void
-wd_arm(struct wd_slot *s, uint64_t deadline, const volatile int *cancel)
+static void
+wd_unblock(void)
 {
 	sigset_t one;
 
+	(void)sigemptyset(&one);
+	(void)sigaddset(&one, wd_sig);
+	(void)pthread_sigmask(SIG_UNBLOCK, &one, NULL);
+	wd_tid = (pid_t)syscall(SYS_gettid);
+	wd_unblocked = wd_sig;
+}
+
+void
+wd_arm(struct wd_slot *s, uint64_t deadline, const volatile int *cancel)
+{
+
 	CHECK_OBJ_NOTNULL(s, WD_MAGIC);
-	if (!wd_unblocked) {
-		(void)sigemptyset(&one);
-		(void)sigaddset(&one, wd_sig);
-		(void)pthread_sigmask(SIG_UNBLOCK, &one, NULL);
-		wd_tid = (pid_t)syscall(SYS_gettid);
-		wd_unblocked = 1;
-	}
+	if (wd_unblocked != wd_sig)
+		wd_unblock();
 	s->tid = wd_tid;
 	s->deadline = deadline;
 	s->cancel = cancel;
@@ -305,6 +316,7 @@ wd_arm(struct wd_slot *s, uint64_t deadline, const volatile int *cancel)
 void
 wd_disarm(struct wd_slot *s)
 {
+	unsigned n = 0;
 	uint8_t armed;
 
 	for (;;) {
@@ -314,7 +326,11 @@ wd_disarm(struct wd_slot *s)
 			break;
 		(void)sched_yield();
 	}
-	while (atomic_load(&s->handled) != atomic_load(&s->sent))
+	while (atomic_load(&s->handled) != atomic_load(&s->sent)) {
+		/* has somebody blocked it again on this thread? */
+		if (++n % 1024 == 0)
+			wd_unblock();
 		(void)sched_yield();
+	}
 	vcpu_unkick(s->vcpu);
 }

@@ -142,9 +142,14 @@ frame_free(struct as *as, uint64_t gpa, uint64_t n)
 		as->hint = i;
 	as->remaps++;
 	/* Both also make KVM drop its own translations of these pages. */
-	if (as->image != NULL)
-		(void)madvise(as->base + gpa, n * PAGE_SZ, MADV_DONTNEED);
-	else if (fallocate(as->memfd,
+	if (as->image != NULL) {
+		if (madvise(as->base + gpa, n * PAGE_SZ, MADV_DONTNEED) == 0)
+			return;
+		/* Locked memory (mlockall): for this request only, then. */
+		memset(as->base + gpa, 0, n * PAGE_SZ);
+		flush_add(as, gpa, n * PAGE_SZ);
+		as->overflow = 1;
+	} else if (fallocate(as->memfd,
 	    FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)gpa,
 	    (off_t)(n * PAGE_SZ)) != 0)
 		memset(as->base + gpa, 0, n * PAGE_SZ);
@@ -211,8 +216,7 @@ as_alloc(struct vm *vm)
 	as->memfd = -1;
 	as->base = MAP_FAILED;
 	as->window = 16;
-	as->cap_flush = 64;
-	as->flush = calloc(as->cap_flush, sizeof *as->flush);
+	as->flush = calloc(MAX_FLUSH, sizeof *as->flush);
 	if (as->flush == NULL)
 		as_free(&as);
 	return (as);

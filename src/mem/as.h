@@ -15,6 +15,7 @@
 #define MAX_VMAS	65530		/* vm.max_map_count */
 #define MAX_JOURNAL	(1u << 20)	/* page table stores of one request */
 #define MAX_SLOTS	16
+#define MAX_FLUSH	256	/* ranges; more become one that holds all */
 
 struct bitmap {
 	uint64_t	*w;
@@ -81,6 +82,7 @@ struct as {
 	struct bitmap	used, kept, pt;
 	uint64_t	hint;		/* where the search goes on */
 	uint64_t	nused, nkept, max_kept;
+	uint64_t	npt;		/* of them page tables, in a fork */
 	struct bitmap	img_pt;		/* image: page table frames */
 	uint64_t	top;		/* highest used frame, exclusive (gpa) */
 
@@ -96,7 +98,7 @@ struct as {
 	int		overflow;	/* good for this request only */
 
 	struct range	*flush;		/* frames whose mapping narrowed */
-	unsigned	nflush, cap_flush;
+	unsigned	nflush;
 
 	/* the private set: pages of the image that differ, or did */
 	struct bitmap	priv;

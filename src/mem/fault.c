@@ -58,8 +58,10 @@ map_window(struct as *as, const struct vma *v, uint64_t gva, uint64_t n)
 		return (0);
 	if (frame_alloc(as, absent, &gpa) != 0)
 		return (-ENOMEM);
+	/* Half of the frames stay free for what the next request maps. */
 	keep = as->image != NULL && (v->flags & VMA_IMAGE) &&
-	    as->nkept + absent <= as->max_kept;
+	    as->nkept + absent <= as->max_kept &&
+	    as->nkept + absent <= (as->size - as->lo) / PAGE_SZ / 2;
 	for (i = k = 0; i < n; i++) {
 		if (pte[i] != 0)
 			continue;

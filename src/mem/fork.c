@@ -19,6 +19,8 @@
 #include "mem/as.h"
 
 #define SAMPLE		16	/* every so many resets: what had changed? */
+#define PT_SHARE	4	/* this part of a request's memory: tables */
+#define KEEP_JOURNAL	16384	/* entries */
 #define SAMPLES		64	/* after so many samples: forget the rest */
 
 /* ---- freeze ------------------------------------------------------------------------ */
@@ -300,10 +302,8 @@ zero_request(struct as *as)
 			if (!bit_get(&as->slot[u].log, i) &&
 			    !bit_get(&as->rdirty, w))
 				continue;
-			if (++n > as->max_kept)
-				(void)madvise(as->base + gpa, PAGE_SZ,
-				    MADV_DONTNEED);
-			else
+			if (++n <= as->max_kept || madvise(as->base + gpa,
+			    PAGE_SZ, MADV_DONTNEED) != 0)
 				memset(as->base + gpa, 0, PAGE_SZ);
 			as->pages_reset++;
 		}
@@ -341,6 +341,14 @@ as_reset(struct as *as, struct tkvm_error *err)
 	}
 	as->brk = im->brk;
 	as->last_fault = 0;
+	if (as->npt > (as->size - as->lo) / PAGE_SZ / PT_SHARE)
+		return (err_set(err, TKVM_E_LIMIT, "requests mapped pages too "
+		    "far apart, page tables fill the memory: fork replaced"));
+	if (as->cap_journal > KEEP_JOURNAL) {
+		free(as->journal);
+		as->journal = NULL;
+		as->cap_journal = 0;
+	}
 	if (learn_image(as) != 0 || zero_request(as) != 0)
 		return (err_set(err, TKVM_E_KVM,
 		    "KVM_GET_DIRTY_LOG: %s", strerror(errno)));

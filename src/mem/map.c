@@ -49,8 +49,10 @@ int
 as_covered(struct as *as, uint64_t addr, uint64_t len)
 {
 	const struct vma *v;
-	uint64_t end = addr + len;
+	uint64_t end;
 
+	if (__builtin_add_overflow(addr, len, &end))
+		return (0);
 	while (addr < end) {
 		v = as_find(as, addr);
 		if (v == NULL)
@@ -167,6 +169,27 @@ split2(struct as *as, uint64_t start, uint64_t end)
 	if (vmas_split(&as->vmas, start) != 0 ||
 	    vmas_split(&as->vmas, end) != 0)
 		return (-ENOMEM);
+	return (0);
+}
+
+/*
+ * Entries of [start, end) have been cleared and are in the journal: frames
+ * that come there now must not be kept, the reset puts the old ones back.
+ */
+static int
+not_image(struct as *as, uint64_t start, uint64_t end)
+{
+	struct vmas *s = &as->vmas;
+	unsigned i;
+
+	if (as->image == NULL)
+		return (0);
+	if (split2(as, start, end) != 0) {
+		as->overflow = 1;
+		return (-ENOMEM);
+	}
+	for (i = vmas_at(s, start); i < s->n && s->v[i].start < end; i++)
+		s->v[i].flags &= (uint8_t)~VMA_IMAGE;
 	return (0);
 }
 
@@ -366,8 +389,10 @@ remap_move(struct as *as, const struct vma *old, uint64_t addr,
 		flush_commit(as);
 		return (-ENOMEM);
 	}
-	if (!(flags & 4 /* MREMAP_DONTUNMAP */) &&
-	    as_unmap(as, addr, oldlen) != 0)
+	if (!(flags & 4 /* MREMAP_DONTUNMAP */)) {
+		if (as_unmap(as, addr, oldlen) != 0)
+			return (-ENOMEM);
+	} else if (not_image(as, addr, addr + oldlen) != 0)
 		return (-ENOMEM);
 	flush_commit(as);
 	return (a);
@@ -415,6 +440,7 @@ as_remap(struct as *as, uint64_t addr, uint64_t oldlen, uint64_t newlen,
 		grow.off += grow.end - grow.start;
 		grow.start = v->end;
 		grow.end = addr + newlen;
+		grow.flags &= (uint8_t)~VMA_IMAGE;
 		as->vmas_changed = 1;
 		if (vmas_insert(&as->vmas, &grow) != 0)
 			return (-ENOMEM);
@@ -450,6 +476,21 @@ zero_one(struct as *as, uint64_t gva, uint64_t *pte, void *priv)
 	return (0);
 }
 
+/*
+ * A private file mapping would read the file again: ours are copies, which
+ * keep what was written.  A shared one keeps its pages on Linux, too.
+ */
+static int
+forgets(struct as *as, const struct vma *v)
+{
+	const char *name = as_vma_name(as, v);
+
+	if (v->flags & (VMA_FIXEDPART | VMA_SHARED))
+		return (0);
+	return (name == NULL || !strcmp(name, "[heap]") ||
+	    !strcmp(name, "[stack]"));
+}
+
 int
 as_dontneed(struct as *as, uint64_t addr, uint64_t len)
 {
@@ -466,20 +507,20 @@ as_dontneed(struct as *as, uint64_t addr, uint64_t len)
 	if (!as_covered(as, addr, end - addr))
 		r = -ENOMEM;
 	for (v = as_next(as, addr); v != NULL && v->start < end;
-	    v = as_next(as, v->end)) {
-		/* A private file mapping would read the file again: ours are
-		 * copies, which keep what was written. */
-		if (v->flags & VMA_FIXEDPART || v->off != 0 ||
-		    as_vma_name(as, v) != NULL)
-			continue;
+	    v = as_next(as, e)) {
 		s = v->start > addr ? v->start : addr;
 		e = v->end < end ? v->end : end;
+		if (!forgets(as, v))
+			continue;
 		n = 0;
 		(void)pt_each(as, s, e, count_one, &n);
 		if (as->image != NULL && n <= ZERO_IN_PLACE)
 			(void)pt_each(as, s, e, zero_one, NULL);
-		else
+		else {
 			unmap_frames(as, s, e);
+			if (not_image(as, s, e) != 0)
+				r = -ENOMEM;
+		}
 	}
 	flush_commit(as);
 	return (r);

@@ -43,6 +43,7 @@ table_new(struct as *as, uint64_t *entry)
 		/* Tables stay over a reset, their entries do not. */
 		bit_set(&as->kept, i);
 		as->nkept++;
+		as->npt++;
 	}
 	*entry = gpa | LINK;
 	return (0);
@@ -130,11 +131,31 @@ pte_store(struct as *as, uint64_t *pte, uint64_t val, int journal)
 
 /* ---- flushing ------------------------------------------------------------------ */
 
+/*
+ * Many small pieces cost a pair of host calls each, which a guest could make
+ * last for seconds inside one system call: rather one that is too large.
+ */
+static void
+flush_join(struct as *as)
+{
+	uint64_t lo = ~0UL, hi = 0;
+	unsigned u;
+
+	for (u = 0; u < as->nflush; u++) {
+		if (as->flush[u].gpa < lo)
+			lo = as->flush[u].gpa;
+		if (as->flush[u].gpa + as->flush[u].len > hi)
+			hi = as->flush[u].gpa + as->flush[u].len;
+	}
+	as->flush[0].gpa = lo;
+	as->flush[0].len = hi - lo;
+	as->nflush = 1;
+}
+
 void
 flush_add(struct as *as, uint64_t gpa, uint64_t len)
 {
 	struct range *r;
-	unsigned cap;
 
 	if (as->vm == NULL)
 		return;
@@ -154,19 +175,8 @@ flush_add(struct as *as, uint64_t gpa, uint64_t len)
 			return;
 		}
 	}
-	if (as->nflush == as->cap_flush) {
-		cap = as->cap_flush * 2;
-		r = realloc(as->flush, cap * sizeof *r);
-		if (r == NULL) {
-			/* Rather everything than too little */
-			as->flush[0].gpa = 0;
-			as->flush[0].len = as->slot_end;
-			as->nflush = 1;
-			return;
-		}
-		as->flush = r;
-		as->cap_flush = cap;
-	}
+	if (as->nflush == MAX_FLUSH)
+		flush_join(as);
 	as->flush[as->nflush].gpa = gpa;
 	as->flush[as->nflush++].len = len;
 }
@@ -185,11 +195,10 @@ shadow_drop(struct as *as, const struct range *r)
 	unsigned i;
 
 	as->remaps++;
-	if (mprotect(as->base + r->gpa, r->len, PROT_READ) != 0) {
-		/* Out of kernel memory: this fork is not to be used again. */
+	/* Out of kernel memory: this fork is not to be used again; but a part
+	 * may be read-only now, and the VMM writes there. */
+	if (mprotect(as->base + r->gpa, r->len, PROT_READ) != 0)
 		as->overflow = 1;
-		return;
-	}
 	/* Undoing the split needs no memory: it cannot fail for long. */
 	for (i = 0; i < 1000; i++)
 		if (mprotect(as->base + r->gpa, r->len,

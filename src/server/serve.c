@@ -28,6 +28,7 @@ struct xfer {
 	int		answered;	/* a header went out */
 	int		chunked;	/* its body has chunks */
 	int		to_eof;		/* ... or ends by closing */
+	int		too_slow;	/* the client, in taking it */
 };
 
 /* What a phase of the exchange came to. */
@@ -312,6 +313,7 @@ pass_on(struct xfer *x, const char *p, size_t n, int last)
 		return (PH_CLIENT);
 	while (!last && c->out_len - c->out_off > OUT_HIGH) {
 		if (conn_poll(c, 1, x->deadline) != 0) {
+			x->too_slow = 1;
 			(void)err_set(&x->err, TKVM_E_TIMEOUT, "tenant "
 			    "\"%s\": the client did not take the answer "
 			    "within max-request-time",
@@ -439,7 +441,10 @@ failed(struct xfer *x)
 	}
 	c->close_after = 1;
 	c->linger = 0;
-	c->reset_after = x->to_eof;
+	c->reset_after = x->to_eof || x->too_slow;
+	/* What it did not take in time it need not take now. */
+	if (x->too_slow)
+		c->out_off = c->out_len = 0;
 }
 
 static void

@@ -37,16 +37,22 @@ the_machine() {
 }
 
 unit_tests() {
+	# They need no virtual machine, and in there a minute each.
+	if [ $kind = vtx ]; then
+		skip unit "done on AMD-V, Bochs is too slow for them"
+		return
+	fi
 	found=
 	for t in /t/unit/test_*; do
 		[ -x "$t" ] || continue
 		found=1
 		# A program ends with 77 when it cannot be run here.
-		timeout 60 "$t" > /tmp/unit.log 2>&1
-		case $? in
+		(cd /tmp && timeout 150 "$t") > /tmp/unit.log 2>&1
+		status=$?
+		case $status in
 		0) pass "unit/${t##*/}" ;;
 		77) skip "unit/${t##*/}" "$(tail -n 1 /tmp/unit.log)" ;;
-		*) fail "unit/${t##*/}" "$(grep -m 2 -E \
+		*) fail "unit/${t##*/}" "status $status: $(grep -m 2 -E \
 		    'FAILED|ERROR|assert' /tmp/unit.log | tr '\n' ' ')" ;;
 		esac
 	done
@@ -93,18 +99,27 @@ unserve() {
 	if wait $server; then
 		pass "$label/stop"
 	else
-		fail "$label/stop" \
-		    "status $?: $(tail -n 2 /tmp/server.log | tr '\n' ' ')"
+		fail "$label/stop" "status $?"
 	fi
 	kill -9 $server 2> /dev/null
+	# What it had to say about requests that failed, if any did
+	sed "s/^/$kind $label: /" /tmp/server.log | tail -n 20
+}
+
+# run_mode WANTED: is there a thread for each fork?
+run_mode() {
+	check "$label/is-$1" test $1 = "$(cat /proc/$server/task/*/comm |
+	    grep -q tkvm-runner && echo runner || echo worker)"
 }
 
 # A server whose every request finds it as it was frozen.
 ephemeral() {
 	label=$1
 	n=$2
-	shift 2
+	mode=$3
+	shift 3
 	serve "$label" "-e -w 3 --verify-reset $1" "$2" $3 8080 || return
+	run_mode $mode
 	check "$label/requests" roundtrip -n "$n" 8080
 	check "$label/keep-alive" roundtrip -k -n "$n" 8080
 	check "$label/count" roundtrip -n "$n" -c 4 8080
@@ -115,6 +130,7 @@ ephemeral() {
 
 resident() {
 	serve "$1" "-t 1 $2" $guest/chttp_static 8080 || return
+	run_mode worker
 	check "$1/requests" roundtrip -n 20 8080
 	check "$1/count" roundtrip -n 1 -c 21 8080
 	unserve
@@ -165,17 +181,18 @@ kvmserver_tests() {
 	fi
 	case $kind in
 	vtx)
-		ephemeral static 5 "-t 1" $guest/chttp_static ""
+		ephemeral static 5 runner "-t 1" $guest/chttp_static ""
 		;;
 	amdv)
 		resident resident "--run-mode worker"
-		ephemeral static 50 "-t 2 --run-mode worker" \
+		ephemeral static 50 worker "-t 2 --run-mode worker" \
 		    $guest/chttp_static ""
-		ephemeral static-runner 50 "-t 2 --run-mode runner" \
+		ephemeral static-runner 50 runner "-t 2 --run-mode runner" \
 		    $guest/chttp_static ""
-		ephemeral dynamic 20 "-t 1" $guest/chttp_dyn ""
+		# 6.1 waits when a vCPU changes threads: the probe notices.
+		ephemeral dynamic 20 runner "-t 1" $guest/chttp_dyn ""
 		[ ! -x /usr/bin/python3 ] ||
-		    ephemeral python 10 "-t 1" /usr/bin/python3 \
+		    ephemeral python 10 runner "-t 1" /usr/bin/python3 \
 			$py/http_server.py
 		swapped $guest/chttp_static
 		;;

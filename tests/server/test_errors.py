@@ -131,14 +131,35 @@ def interpreter_missing():
             word="/lib64/ld-none")
 
 
+def run_not(*options, program, args=("8080",), words):
+    """The error comes last, after what the program itself says."""
+    rc, lines = run_server(*options, "--listen", "127.0.0.1:0", "run",
+                           program, *args, timeout=20)
+    check(rc == 1 and lines, program, rc, lines)
+    check(lines[-1].startswith("kvmserver: "), lines)
+    for word in words:
+        check(word in lines[-1], word, "in", lines[-1])
+
+
 @test
 def not_allowed():
-    fails("--allow-listen", "--listen", "127.0.0.1:0", "run", STATIC, "8080",
-          word=["allow-read", "allow"])
-    fails("--allow-read", "--cwd", "/nonexistent", "run", STATIC, "8080",
+    # The program itself needs no permission, what it opens does.
+    run_not("--allow-listen", program=guest("chttp_dyn"),
+            words=["allow-read=", "libc.so"])
+    with tempfile.TemporaryDirectory() as d:
+        script = a_file(d, "server.py", b"import http.server\n")
+        run_not("--allow-read=/usr,/lib,/lib64,/etc", program=PYTHON,
+                args=[script], words=["allow-read=" + script])
+        run_not("--allow-read=/usr,/lib,/lib64,/etc", "--cwd", d,
+                program=PYTHON, args=["server.py"],
+                words=["allow-read=" + script])
+    fails("--allow-read", "--listen", "127.0.0.1:0", "--cwd", "/nonexistent", "run", STATIC, "8080",
           word="/nonexistent")
     fails("--allow-all", "--allow-read=/usr", "run", STATIC, "8080",
-          word="allow")
+          word="allow-all")
+    fails("--allow-read", "run", STATIC, "8080", word="allow-listen=")
+    fails("--allow-listen=127.0.0.1:1", "run", STATIC, "8080",
+          word="allow-listen=")
 
 
 @test

@@ -243,6 +243,14 @@ tkvm_fork_run(struct tkvm_fork *f, struct tkvm_error *err)
 	return (r);
 }
 
+void
+tkvm_fork_limit(struct tkvm_fork *f, double until)
+{
+
+	(void)f;
+	(void)until;
+}
+
 int
 tkvm_fork_wait(struct tkvm_fork *f, double until, struct tkvm_error *err)
 {

@@ -303,6 +303,14 @@ tkvm_fork_log(struct tkvm_fork *f, tkvm_log_f *log, void *priv)
 	(void)priv;
 }
 
+void
+tkvm_fork_limit(struct tkvm_fork *f, double until)
+{
+
+	(void)f;
+	(void)until;
+}
+
 int
 tkvm_fork_wait(struct tkvm_fork *f, double until, struct tkvm_error *err)
 {
