@@ -110,7 +110,7 @@ sys_madvise(struct machine *m, struct thread *t, const uint64_t a[6])
 	const uint64_t len = PAGE_UP(a[1]);
 
 	(void)t;
-	if (a[0] & PAGE_MASK || len < a[1])
+	if (a[0] & PAGE_MASK || len < a[1] || a[0] + len < a[0])
 		return (-EINVAL);
 	if (len == 0)
 		return (0);

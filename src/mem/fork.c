@@ -369,6 +369,46 @@ page_is_zero(const uint8_t *p)
 	return (p[0] == 0 && memcmp(p, p + 1, PAGE_SZ - 1) == 0);
 }
 
+struct tables {
+	uint64_t	kept;		/* entries that name a kept frame */
+	uint64_t	bad, first;
+};
+
+/* An entry lies in a region, with its rights, and names an image or a kept
+ * frame. */
+static int
+verify_one(struct as *as, uint64_t gva, uint64_t *pte, void *priv)
+{
+	const uint64_t gpa = *pte & PTE_ADDR;
+	struct tables *t = priv;
+	const struct vma *v;
+
+	v = as_find(as, gva);
+	if (v != NULL && *pte == pte_make(gpa, v->prot) &&
+	    (gpa < as->lo || bit_get(&as->kept, (gpa - as->lo) / PAGE_SZ))) {
+		t->kept += gpa >= as->lo;
+		return (0);
+	}
+	if (t->bad++ == 0)
+		t->first = gva;
+	return (0);
+}
+
+static uint64_t
+verify_tables(struct as *as, uint64_t *first)
+{
+	struct tables t = { 0, 0, 0 };
+
+	(void)pt_each(as, GVA_USER_MIN, GVA_USER_END, verify_one, &t);
+	if (t.bad == 0 && t.kept + as->npt != as->nkept) {
+		t.bad = 1;		/* kept, and named nowhere */
+		t.first = ~0UL - 1;
+	}
+	if (t.bad > 0)
+		*first = t.first;
+	return (t.bad);
+}
+
 /*
  * Every page of the image, and every frame of the request's memory (page
  * tables in it hold what is kept), in a fork that has just been reset.  The
@@ -379,8 +419,9 @@ uint64_t
 as_verify(struct as *as, uint64_t *first)
 {
 	const struct as *im = as->image;
-	uint64_t gpa, bad = 0;
+	uint64_t gpa, bad;
 
+	bad = verify_tables(as, first);
 	for (gpa = 0; gpa < as->slot_end; gpa += PAGE_SZ) {
 		if (gpa < as->image_end ?
 		    (frame_is_pt(as, gpa) ||

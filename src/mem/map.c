@@ -506,8 +506,10 @@ as_dontneed(struct as *as, uint64_t addr, uint64_t len)
 	end = addr + PAGE_UP(len);
 	if (!as_covered(as, addr, end - addr))
 		r = -ENOMEM;
-	for (v = as_next(as, addr); v != NULL && v->start < end;
-	    v = as_next(as, e)) {
+	for (e = addr; e < end; ) {
+		v = as_next(as, e);	/* anew: not_image() may split */
+		if (v == NULL || v->start >= end)
+			break;
 		s = v->start > addr ? v->start : addr;
 		e = v->end < end ? v->end : end;
 		if (!forgets(as, v))

@@ -159,7 +159,8 @@ swapped() {
 	    > /tmp/launch
 	chmod +x /tmp/launch
 	launch=/tmp/launch
-	serve swap "-e -w 3 -t 1 --verify-reset" "$@" 8080
+	# A reset and its verification can take seconds there.
+	serve swap "-e -w 3 -t 1 --verify-reset --queue-time 60" "$@" 8080
 	started=$?
 	launch=
 	[ $started -eq 0 ] || return

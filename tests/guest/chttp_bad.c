@@ -6,6 +6,7 @@
 
 #define _GNU_SOURCE
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 
 #include <stdlib.h>
 #include <string.h>
@@ -45,6 +46,65 @@ path_ud(struct conn *c)
 {
 	(void)c;
 	__asm__ volatile("ud2");
+}
+
+/* A port that the blob leaves by where it runs in ring 3 */
+static void
+path_in(struct conn *c)
+{
+	char buf[16], *p = buf;
+	unsigned long n = sizeof buf;
+
+	(void)c;
+	__asm__ volatile("rep insb" : "+D"(p), "+c"(n) : "d"(0x7e) :
+	    "memory");
+}
+
+/* The blob, and what lies around it: guest/layout.h */
+static void
+path_kernel(struct conn *c)
+{
+	void (*volatile there)(void) = (void (*)(void))0x7fffffd00000;
+
+	(void)c;
+	there();
+}
+
+/* One page in every GiB: page tables fill the memory. */
+static void
+path_far(struct conn *c)
+{
+	char *p = (char *)0x100000000000;
+
+	(void)c;
+	for (;; p += 1UL << 30) {
+		if (mmap(p, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE |
+		    MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED)
+			abort();
+		*p = 1;
+	}
+}
+
+#define AREA	(8u << 20)
+
+static char area[AREA] __attribute__((aligned(4096)));
+
+/* Behaves well, and leaves nothing as it was. */
+static void
+path_remap(struct conn *c)
+{
+	char *p;
+
+	(void)memset(area, 1, AREA);
+	(void)madvise(area, AREA, MADV_DONTNEED);
+	(void)memset(area, 2, AREA);
+	p = mremap(area, AREA / 2, AREA / 2, MREMAP_MAYMOVE | 4, 0);
+	if (p != MAP_FAILED)		/* MREMAP_DONTUNMAP: Linux 5.7 */
+		(void)memset(area, 3, AREA / 2);
+	(void)mprotect(area + 4096, 4096, PROT_NONE);
+	(void)munmap(area + AREA / 2, AREA / 4);
+	(void)mremap(area + AREA - 8192, 4096, 8192, MREMAP_MAYMOVE);
+	str(c, "moved\n");
 }
 
 static void
@@ -138,6 +198,10 @@ const struct path bad_paths[] = {
 	{ "/crash",		path_crash },
 	{ "/ud",		path_ud },
 	{ "/abort",		path_abort },
+	{ "/in",		path_in },
+	{ "/kernel",		path_kernel },
+	{ "/far",		path_far },
+	{ "/remap",		path_remap },
 	{ "/exit",		path_exit },
 	{ "/loop",		path_loop },
 	{ "/sleepforever",	path_sleepforever },

@@ -118,6 +118,8 @@ main(int argc, char **argv)
 	}
 	tkvm_options_free(&o);
 	(void)fflush(NULL);
+	if (WIFSIGNALED(status))
+		(void)fprintf(stderr, "guestrun: %s\n", err.text);
 	return (WIFEXITED(status) ? WEXITSTATUS(status) :
 	    128 + WTERMSIG(status));
 }

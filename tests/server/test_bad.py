@@ -16,7 +16,8 @@ PROGRAM = [guest("chttp_static"), "8080"]
 FAILING = {
     "/crash": 1, "/ud": 1, "/abort": 1, "/exit": 1, "/close": 1,
     "/half": 1, "/garbage": 1, "/nothing": 1, "/sleepforever": 1,
-    "/noread": 1, "/loop": 2.5, "/alloc": 2.5,
+    "/noread": 1, "/loop": 2.5, "/alloc": 2.5, "/in": 1, "/kernel": 1,
+    "/far": 2.5,
 }
 
 
@@ -49,6 +50,18 @@ for _path, _limit in FAILING.items():
         failing(path, limit)
     _one.__name__ = "fails_" + _path[1:]
     test(_one)
+
+
+@test
+def mappings_go_back():
+    """No frame lost, none left mapped, however a request has moved them."""
+    with Server(PROGRAM, "-e", "-t", "1", "-w", "3", "--max-request-memory",
+                "64", "--verify-reset") as s:
+        for _ in range(12):
+            a = s.get("/remap")
+            check(a.status == 200 and a.body == b"moved\n", a)
+            next_is_right(s)
+    check(find(s.stats, "reset_failures") == 0, s.stats)
 
 
 @test

@@ -193,11 +193,17 @@ def stops_under_load():
                                 a = c.request("GET", "/size?n=50000")
                                 check(a.status == 200 and
                                       len(a.body) == 50000, a)
-                    except OSError:     # http.client's are among them
+                    except OSError:     # closed; a part of one is none
                         if not stopping:
                             raise
-            stopping = []
-            t = threading.Thread(target=in_threads, args=(8, load))
+
+            def all_of_it():
+                try:
+                    in_threads(8, load)
+                except Exception as e:      # noqa: for the main thread
+                    errors.append(e)
+            errors, stopping = [], []
+            t = threading.Thread(target=all_of_it)
             t.start()
             time.sleep(0.5)
             stopping.append(1)
@@ -205,6 +211,7 @@ def stops_under_load():
             status = s.process.wait(10)
             stopped.set()
             t.join()
+            check(not errors, "a client saw", errors)
             check(status == 0, "status", status)
             s.process.poll = lambda: None
             s.process.send_signal = lambda _: None
