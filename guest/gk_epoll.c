@@ -179,7 +179,8 @@ gk_epi_edges(struct gk *gk, uint32_t ofd, uint32_t *in, uint32_t *out)
 }
 
 static int
-gk_epi_news(struct gk *gk, struct gk_epi *e, uint32_t ofd, uint32_t events)
+gk_epi_news(struct gk *gk, struct gk_epi *e, uint32_t ofd, uint32_t events,
+    uint32_t ready)
 {
 	uint32_t in, out;
 	int new_in, new_out;
@@ -189,7 +190,12 @@ gk_epi_news(struct gk *gk, struct gk_epi *e, uint32_t ofd, uint32_t events)
 	gk_epi_edges(gk, ofd, &in, &out);
 	new_in = in != GK_RD(e->seen);
 	new_out = out != GK_RD(e->seen_out);
-	if (new_in && new_out)
+	/* A host file's edge says that it was drained, not that it is ready
+	 * again: only what is ready counts. */
+	if (GK_RD(gk->ofd[ofd].kind) == GK_HOST &&
+	    !(ready & (GKA_EPOLLERR | GKA_EPOLLHUP)))
+		events &= ready;
+	else if (new_in && new_out)
 		return (1);
 	/* News of one direction only wakes who asked for it. */
 	return ((new_in && (events & (GK_EV_IN | GKA_EPOLLPRI |
@@ -212,7 +218,7 @@ gk_epi_ready(struct gk_ctx *ctx, struct gk_epi *e, unsigned depth,
 	if (m & GK_POLL_NOTMINE)
 		return (GK_POLL_NOTMINE);
 	m &= events & 0xffff;
-	if (m != 0 && !gk_epi_news(ctx->gk, e, ofd, events))
+	if (m != 0 && !gk_epi_news(ctx->gk, e, ofd, events, m))
 		m = 0;
 	return (m);
 }

@@ -37,7 +37,10 @@ stack_top:
 
 	.text
 
-/* Save what C may clobber, call, and come back with RAX = answer. */
+/*
+ * Save all registers, call, and come back with RAX = answer.  Those that C
+ * preserves are saved too: blob_efault leaves it in the middle.
+ */
 .macro ENTER
 	movq	%rsp, user_rsp(%rip)
 	leaq	stack_top(%rip), %rsp
@@ -49,6 +52,12 @@ stack_top:
 	pushq	%r8
 	pushq	%r9
 	pushq	%r10
+	pushq	%rbx
+	pushq	%rbp
+	pushq	%r12
+	pushq	%r13
+	pushq	%r14
+	pushq	%r15
 	pushq	%rax
 	pushq	%rax			/* keeps RSP a multiple of 16 */
 	movq	%rdx, %rcx		/* a2 */
@@ -59,6 +68,12 @@ stack_top:
 .endm
 
 .macro LEAVE
+	popq	%r15
+	popq	%r14
+	popq	%r13
+	popq	%r12
+	popq	%rbp
+	popq	%rbx
 	popq	%r10
 	popq	%r9
 	popq	%r8
@@ -84,7 +99,7 @@ entry0:
 	cmpq	$NOTMINE, %rax
 	je	1f
 back0:
-	leaq	stack_top-64(%rip), %rsp
+	leaq	stack_top-112(%rip), %rsp
 	LEAVE
 	movq	user_rsp(%rip), %rsp
 	sysretq
@@ -97,7 +112,7 @@ entry3:
 	cmpq	$NOTMINE, %rax
 	je	1f
 back3:
-	leaq	stack_top-64(%rip), %rsp
+	leaq	stack_top-112(%rip), %rsp
 	LEAVE
 	/* RFLAGS as sysret would restore it, single-stepping aside */
 	pushq	%r11

@@ -300,7 +300,12 @@ files_host_poll(struct gk_ctx *ctx, uint32_t idx, uint32_t ev)
 	p.revents = 0;
 	if (poll(&p, 1, 0) < 1)
 		p.revents = 0;
-	if (p.revents == 0)
+	/*
+	 * What is ready may have been told before (EPOLLET): wait for the
+	 * rest.  Not after a hang-up, which poll always reports again.
+	 */
+	p.events &= (short)~p.revents;
+	if (p.events != 0 && !(p.revents & (POLLERR | POLLHUP | POLLNVAL)))
 		machine_wait_fd(m, hf->fd, p.events);
 	return ((uint32_t)(unsigned short)p.revents);
 }

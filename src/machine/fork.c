@@ -14,6 +14,7 @@
 #include "machine/priv.h"
 
 #define NS		1000000000.0
+#define LEARN_MAX	4096	/* pages that new forks copy ahead */
 #define WAIT_SLICE	(20 * 1000000UL)	/* how late a cancel may be seen */
 
 const struct tkvm_options *
@@ -342,6 +343,34 @@ tkvm_fork_limit(struct tkvm_fork *f, double until)
 	f->m->limit = until > 0 ? (uint64_t)(until * NS) : ~0UL;
 }
 
+/*
+ * Host descriptors that became ready: an edge for EPOLLET.  What was ready
+ * before is not waited for, see files_host_poll().
+ */
+static void
+host_news(struct machine *m)
+{
+	const struct hfile *hf;
+	uint32_t idx, o, ev;
+	unsigned u;
+
+	for (u = 0; u < m->nwaitfd; u++) {
+		if (m->waitfd[u].revents == 0)
+			continue;
+		ev = (uint32_t)m->waitfd[u].revents & (POLLIN | POLLOUT);
+		if (m->waitfd[u].revents & ~(POLLIN | POLLOUT))
+			ev = POLLIN | POLLOUT;
+		for (o = 0; o < GK_NOFD; o++) {
+			if (m->gk->ofd[o].kind != GK_HOST)
+				continue;
+			idx = m->gk->ofd[o].u.host.idx;
+			hf = idx < MAX_HFILE ? m->hfile[idx] : NULL;
+			if (hf != NULL && hf->fd == m->waitfd[u].fd)
+				gk_ofd_event(m->gk, o, ev);
+		}
+	}
+}
+
 /* Sleep until a guest timer, a host descriptor, or `until` (host ns). */
 int
 machine_wait(struct machine *m, uint64_t until, struct tkvm_error *err)
@@ -381,8 +410,10 @@ machine_wait(struct machine *m, uint64_t until, struct tkvm_error *err)
 		ts.tv_sec = (time_t)((end - now) / 1000000000UL);
 		ts.tv_nsec = (long)((end - now) % 1000000000UL);
 		i = ppoll(m->waitfd, m->nwaitfd, &ts, NULL);
-		if (i > 0)
+		if (i > 0) {
+			host_news(m);
 			return (1);
+		}
 	}
 }
 
@@ -407,7 +438,7 @@ learn(struct tkvm_fork *f)
 
 	/* a look without the lock: right enough, and taken again below */
 	if (as->npriv <= __atomic_load_n(&img->nlearned, __ATOMIC_RELAXED) ||
-	    as->npriv > 65536)
+	    as->npriv > LEARN_MAX)
 		return;
 	p = malloc(as->npriv * sizeof *p);
 	if (p == NULL)

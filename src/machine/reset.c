@@ -9,6 +9,8 @@
 
 #include "machine/priv.h"
 
+#define KEEP_XSAVE	8	/* buffers of threads beyond the image's */
+
 /*
  * The in-memory kernel's tables are written by the VMM with plain stores, so
  * they are compared: only the parts in use, on either side.
@@ -72,8 +74,13 @@ threads_reset(struct machine *m)
 	const struct machine *im = m->image;
 	unsigned u;
 
-	for (u = im->proc.hi_thread; u < m->proc.hi_thread; u++)
+	for (u = im->proc.hi_thread; u < m->proc.hi_thread; u++) {
 		memset(&m->thread[u], 0, sizeof m->thread[u]);
+		if (u < im->proc.hi_thread + KEEP_XSAVE)
+			continue;
+		free(m->xsave[u]);
+		m->xsave[u] = NULL;
+	}
 	memcpy(m->thread, im->thread,
 	    im->proc.hi_thread * sizeof m->thread[0]);
 	m->proc = im->proc;
