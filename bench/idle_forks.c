@@ -94,8 +94,10 @@ anon_kib(void)
 	FILE *fp = fopen("/proc/self/status", "r");
 
 	while (fp != NULL && fgets(line, sizeof line, fp) != NULL)
-		if (sscanf(line, "RssAnon: %ld", &kib) == 1)
+		if (!strncmp(line, "RssAnon:", 8)) {
+			kib = strtol(line + 8, NULL, 10);
 			break;
+		}
 	if (fp != NULL)
 		(void)fclose(fp);
 	return (kib);
@@ -127,6 +129,7 @@ int
 main(int argc, char **argv)
 {
 	static struct tkvm_fork *fork[MAX_FORKS];
+	static char counts[] = "1,100,1000";
 	struct tkvm_fork_stats a, b;
 	unsigned n = 500, have = 0, want, r;
 	char *list = NULL, *p, *path = NULL;
@@ -137,7 +140,7 @@ main(int argc, char **argv)
 
 	while ((c = getopt(argc, argv, "+n:f:p:")) != -1) {
 		if (c == 'n')
-			n = (unsigned)atoi(optarg);
+			n = (unsigned)strtoul(optarg, NULL, 10);
 		else if (c == 'f')
 			list = optarg;
 		else if (c == 'p')
@@ -150,9 +153,9 @@ main(int argc, char **argv)
 	img = boot(argc - optind, argv + optind);
 	(void)printf("| forks | us a request | spread | exits | remaps | "
 	    "pages | own MiB |\n|---|---|---|---|---|---|---|\n");
-	for (p = strtok(list != NULL ? list : strdup("1,100,1000"), ",");
+	for (p = strtok(list != NULL ? list : counts, ",");
 	    p != NULL; p = strtok(NULL, ",")) {
-		want = (unsigned)atoi(p);
+		want = (unsigned)strtoul(p, NULL, 10);
 		for (; have < want && have < MAX_FORKS; have++) {
 			fork[have] = tkvm_fork_new(img, &err);
 			if (fork[have] == NULL)

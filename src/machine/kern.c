@@ -73,7 +73,8 @@ blob_install(struct machine *m)
 static int
 vdso_install(struct machine *m, struct tkvm_error *err)
 {
-	const size_t len = (size_t)(tkvm_vdso_elf_end - tkvm_vdso_elf);
+	const size_t len = (uintptr_t)tkvm_vdso_elf_end -
+	    (uintptr_t)tkvm_vdso_elf;
 	int64_t a;
 
 	a = as_map(m->as, 0, len, AS_R | AS_X, 0, "[vdso]", 0);

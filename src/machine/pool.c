@@ -245,6 +245,8 @@ wait_in_queue(struct tkvm_pool *p)
 	end = host_mono() + (uint64_t)(limit * 1e9);
 	ts.tv_sec = (time_t)(end / 1000000000UL);
 	ts.tv_nsec = (long)(end % 1000000000UL);
+	/* on the list only as long as this function runs */
+	// cppcheck-suppress autoVariables
 	*p->last = &w;
 	p->last = &w.next;
 	p->st.queue++;

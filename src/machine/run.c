@@ -582,10 +582,9 @@ expired(struct machine *m)
 	if (m->err.code != TKVM_OK)
 		return (1);
 	if (m->proc.exited) {
-		if (m->err.code == TKVM_OK)
-			machine_fail(m, TKVM_E_EXIT,
-			    "the program exited with status %d",
-			    (m->proc.exit_status >> 8) & 0xff);
+		machine_fail(m, TKVM_E_EXIT,
+		    "the program exited with status %d",
+		    (m->proc.exit_status >> 8) & 0xff);
 		return (1);
 	}
 	if (!atomic_load(&m->wd->expired))

@@ -175,8 +175,8 @@ one(int s, const char *post, const char *want, size_t n)
 int
 main(int argc, char **argv)
 {
-	const char *post = NULL, *want = "Hello, World!\n";
-	char path[64];
+	static const char *post, *want = "Hello, World!\n";
+	static char path[64];
 	size_t len = strlen(want);
 	unsigned i, n = 1, keep = 0, patience = 0;
 	int ch, s = -1;
