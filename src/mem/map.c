@@ -214,6 +214,23 @@ as_unmap(struct as *as, uint64_t addr, uint64_t len)
 	return (0);
 }
 
+/*
+ * max-address-space: what can be accessed counts; reservations without access
+ * rights are as large as a runtime likes.
+ */
+static int
+over_limit(const struct as *as, uint64_t more)
+{
+	const struct vma *v = as->vmas.v;
+	uint64_t sum = more;
+	unsigned u;
+
+	for (u = 0; u < as->vmas.n; u++)
+		if (v[u].prot != 0)
+			sum += v[u].end - v[u].start;
+	return (as->vsz_limit != 0 && sum > as->vsz_limit);
+}
+
 /* ---- map ------------------------------------------------------------------------- */
 
 static int64_t
@@ -260,8 +277,7 @@ as_map(struct as *as, uint64_t addr, uint64_t len, unsigned prot,
 	if (len > GVA_USER_END)
 		return (-ENOMEM);
 	len = PAGE_UP(len);
-	if (as->vsz_limit != 0 && (prot & 7) != 0 &&
-	    (len > as->vsz_limit || as_vsz(as) > 64 * as->vsz_limit))
+	if ((prot & 7) != 0 && over_limit(as, len))
 		return (-ENOMEM);
 	a = place(as, addr, len, flags);
 	if (a < 0)
@@ -320,6 +336,8 @@ as_protect(struct as *as, uint64_t addr, uint64_t len, unsigned prot)
 			break;
 	if (i == s->n || s->v[i].start >= end)
 		return (0);
+	if (prot != 0 && s->v[i].prot == 0 && over_limit(as, len))
+		return (-ENOMEM);
 	if (split2(as, addr, end) != 0)
 		return (-ENOMEM);
 	for (i = vmas_at(s, addr); i < s->n && s->v[i].start < end; i++) {
