@@ -248,6 +248,7 @@ wait_in_queue(struct tkvm_pool *p)
 	/* on the list only as long as this function runs */
 	// cppcheck-suppress autoVariables
 	*p->last = &w;
+	// cppcheck-suppress autoVariables
 	p->last = &w.next;
 	p->st.queue++;
 	p->st.queued++;
@@ -283,7 +284,7 @@ tkvm_pool_take(struct tkvm_pool *p, double *queued, struct tkvm_error *err)
 	f = p->first == NULL ? pick_ready(p) : NULL;
 	if (f != NULL)
 		p->st.busy++;
-	else if ( !p->stop && p->st.queue < limit) {
+	else if (!p->stop && p->st.queue < limit) {
 		t0 = host_mono();
 		f = wait_in_queue(p);
 		*queued = (double)(host_mono() - t0) / 1e9;
