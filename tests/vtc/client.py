@@ -8,6 +8,9 @@
     client.py size PORT PATH N              the body is N bytes of the pattern
     client.py echo PORT PATH N length|chunked
                                             POST N bytes, read them back
+    client.py early PORT PATH N             POST N bytes to one who may answer
+                                            and close before it has them all;
+                                            prints status and Connection
     client.py times PORT PATH FIRST LAST    the first byte of the body comes
                                             before FIRST, the last after LAST
                                             and the end of the answer within
@@ -143,6 +146,30 @@ def echo(port, path, n, framing):
     t.join()
 
 
+def early(port, path, n):
+    """A client that stops at an error while it sends would miss the answer
+    that has come before it, so this one sends in a thread of its own."""
+    n = int(n)
+    c = connect(port)
+    c.putrequest("POST", path)
+    c.putheader("Content-Length", str(n))
+    c.endheaders()
+
+    def send():
+        try:
+            send_body(c, n, "length")
+        except ConnectionError:
+            pass
+
+    t = threading.Thread(target=send)
+    t.start()
+    r = http.client.HTTPResponse(c.sock, method="POST")
+    r.begin()
+    r.read()
+    print(r.status, r.getheader("Connection"))
+    t.join()
+
+
 def raw(port, path):
     s = socket.create_connection(("127.0.0.1", int(port)), TIMEOUT)
     s.sendall(b"GET %s HTTP/1.1\r\nHost: test\r\n\r\n" % path.encode())
@@ -187,5 +214,5 @@ def slow(port, path, nbytes, seconds):
 
 
 if __name__ == "__main__":
-    {f.__name__: f for f in (ready, many, size, echo, times, before, slow)
-     }[sys.argv[1]](*sys.argv[2:])
+    {f.__name__: f for f in (ready, many, size, echo, early, times, before,
+                             slow)}[sys.argv[1]](*sys.argv[2:])
