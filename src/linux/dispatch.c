@@ -15,31 +15,13 @@
 #include "linux/sys_proc.h"
 #include "mem/as.h"
 
-/* Calls that set a signal mask while they wait: which argument it is. */
-static int
-mask_arg(uint64_t nr)
-{
-
-	switch (nr) {
-	case 271:	/* ppoll */
-		return (3);
-	case 270:	/* pselect6: a pointer to the pointer */
-		return (5);
-	case 281:	/* epoll_pwait */
-	case 441:	/* epoll_pwait2 */
-		return (4);
-	default:
-		return (-1);
-	}
-}
-
 /* pselect6 passes a pointer to { mask, size }, the others both in registers. */
 static int64_t
-wait_mask(struct machine *m, struct thread *t, int arg)
+wait_mask(struct machine *m, struct thread *t, unsigned arg)
 {
 	uint64_t p[2] = { t->a[arg], arg < 5 ? t->a[arg + 1] : 8 };
 
-	if (t->nr == 270 && p[0] != 0 && as_read(m->as, p[0], p, 16) != 0)
+	if (arg == 5 && p[0] != 0 && as_read(m->as, p[0], p, 16) != 0)
 		return (-EFAULT);
 	return (signal_wait_mask(m, t, p[0], p[1]));
 }
@@ -79,19 +61,19 @@ int64_t
 linux_call(struct machine *m, struct thread *t)
 {
 	const struct sys_desc *d;
+	unsigned mask;
 	int64_t r;
-	int arg;
 
 	m->st.syscalls++;
 	if (t->nr >= SYS_MAX)
 		return (unknown(m, t));
 	d = &sys_table[t->nr];
+	mask = SYS_MASK_ARG(d->flags);
 	if (!t->restart) {
 		t->deadline = ~0UL;
 		t->progress = 0;
-		arg = mask_arg(t->nr);
-		if (arg >= 0) {
-			r = wait_mask(m, t, arg);
+		if (mask != 0) {
+			r = wait_mask(m, t, mask);
 			if (r != 0)
 				return (r);
 		}
@@ -101,7 +83,7 @@ linux_call(struct machine *m, struct thread *t)
 		r = gk_call(m, t);
 	if (r == GK_NOTMINE)
 		r = d->fn != NULL ? d->fn(m, t, t->a) : unknown(m, t);
-	if (r != SYS_BLOCK && r != SYS_NORETURN && mask_arg(t->nr) >= 0)
+	if (r != SYS_BLOCK && r != SYS_NORETURN && mask != 0)
 		signal_wait_done(t);
 	return (r);
 }

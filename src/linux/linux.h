@@ -33,7 +33,13 @@ struct sys_desc {
 	sys_f		*fn;		/* NULL: ENOSYS */
 	uint8_t		arg[6];		/* enum sys_arg */
 	uint8_t		flags;
-#define SYS_GK		1u		/* ask gk_syscall() first */
+#define SYS_GK		0x01u		/* ask gk_syscall() first */
+#define SYS_BASES	0x02u		/* copies or tells segment bases */
+#define SYS_SETBASES	0x04u		/* may change the caller's */
+#define SYS_CPUTIME	0x08u		/* may tell the CPU time used */
+/* Waits with the signal mask in argument n (5: in what that points to) */
+#define SYS_MASK(n)	((n) << 4)
+#define SYS_MASK_ARG(f)	((f) >> 4)
 };
 
 #define SYS_MAX		512

@@ -330,6 +330,7 @@ static void
 on_syscall(struct machine *m, struct thread *t)
 {
 	const uint32_t before = m->proc.nthreads;
+	unsigned flags;
 	int64_t r;
 	int k;
 
@@ -344,11 +345,11 @@ on_syscall(struct machine *m, struct thread *t)
 	t->a[5] = t->regs.r9;
 	t->restart = 0;
 	t->woken = 0;
-	/* Calls that copy or change segment bases see the true ones. */
-	if (t->nr == 56 || t->nr == 435 || t->nr == 158)
+	flags = t->nr < SYS_MAX ? sys_table[t->nr].flags : 0;
+	if (flags & SYS_BASES)
 		bases(m);
-	if (t->nr == 228 || t->nr == 98 || t->nr == 100)
-		account(m);		/* calls that tell CPU time */
+	if (flags & SYS_CPUTIME)
+		account(m);
 	r = linux_call(m, t);
 	linux_trace(m, t, r);
 	if (m->proc.nthreads != before)
@@ -361,8 +362,8 @@ on_syscall(struct machine *m, struct thread *t)
 		return;
 	}
 	call_done(m, t, r);
-	if (t->nr == 158)
-		m->pend = PEND_USER;	/* arch_prctl may have set one */
+	if (flags & SYS_SETBASES)
+		m->pend = PEND_USER;
 }
 
 /* Exceptions other than page faults: signal, si_code. Intel SDM 6.15 */
@@ -532,6 +533,18 @@ enter(struct machine *m, struct thread *t)
 	m->pend = PEND_NONE;
 }
 
+/* The connection whose request is served, unless the guest has closed it. */
+static const struct gk_ofd *
+served(const struct machine *m)
+{
+	const struct gk_ofd *o;
+
+	if (m->conn < 0)
+		return (NULL);
+	o = &m->gk->ofd[m->conn];
+	return (o->kind == GK_CONN && o->u.conn.id == m->conn_id ? o : NULL);
+}
+
 /* Did the guest say something that the caller should see now? */
 static int
 output_due(struct machine *m)
@@ -542,10 +555,8 @@ output_due(struct machine *m)
 	if (m->kicked && m->limit != ~0UL && host_mono() >= m->limit)
 		return (1);
 	m->kicked = 0;
-	if (m->conn < 0)
-		return (0);
-	o = &m->gk->ofd[m->conn];
-	if (o->kind != GK_CONN || o->u.conn.id != m->conn_id)
+	o = served(m);
+	if (o == NULL)
 		return (0);
 	if (o->u.conn.orphan || o->u.conn.tx.shut)
 		return (1);
@@ -566,13 +577,10 @@ output_due(struct machine *m)
 static int
 ring_full(const struct machine *m)
 {
-	const struct gk_ofd *o;
+	const struct gk_ofd *o = m->want_output ? served(m) : NULL;
 
-	if (!m->want_output || m->conn < 0)
-		return (0);
-	o = &m->gk->ofd[m->conn];
-	return (o->kind == GK_CONN && o->u.conn.id == m->conn_id &&
-	    o->u.conn.tx.head - o->u.conn.tx.tail >= o->u.conn.tx.cap);
+	return (o != NULL && o->u.conn.tx.head - o->u.conn.tx.tail >=
+	    o->u.conn.tx.cap);
 }
 
 static int

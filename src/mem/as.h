@@ -81,7 +81,9 @@ struct as {
 	uint64_t	lo;
 	struct bitmap	used, kept, pt;
 	uint64_t	hint;		/* where the search goes on */
-	uint64_t	nused, nkept, max_kept;
+	uint64_t	nused, nkept;
+	uint64_t	max_kept;	/* pages a fork may keep between requests: of
+					 * frames, and of its private set */
 	uint64_t	npt;		/* of them page tables, in a fork */
 	struct bitmap	img_pt;		/* image: page table frames */
 	uint64_t	top;		/* highest used frame, exclusive (gpa) */
