@@ -6,9 +6,10 @@
  *
  * Everything here lives in guest RAM, in one `struct gk` at a fixed guest
  * physical address, so that fork and reset restore it for nothing.  The
- * sources (guest/gk_*.c) are compiled into the VMM today and will be compiled
- * into the guest blob later, from where the guest answers these calls without
- * leaving.  Therefore:
+ * sources (guest/gk_*.c) are compiled twice: into the guest blob, where the
+ * guest answers these calls without leaving, and into the VMM, for what the
+ * blob passes on.  A call is passed on before it has done anything, and the VMM
+ * does all of it.  Therefore:
  *
  *  - no pointers inside struct gk, only indices; no libc beyond <stdint.h>,
  *    <stddef.h> and the Linux uapi constants repeated in gk_abi.h;
@@ -209,6 +210,9 @@ struct gk_ctx {
 	/* A write went to a socket or pipe nobody reads: SIGPIPE is due.
 	 * Zeroed by gk_syscall. */
 	int		sigpipe;
+	/* The guest closed or shut a connection: whoever serves it may have
+	 * waited for that.  Zeroed by gk_syscall. */
+	int		news;
 };
 
 /* Provided by whoever embeds it; 0 or -EFAULT. */

@@ -308,6 +308,7 @@ gk_syscall(struct gk_ctx *ctx, uint64_t nr, const uint64_t a[6])
 	if (f == NULL)
 		return (GK_NOTMINE);
 	ctx->sigpipe = 0;
+	ctx->news = 0;
 	if (!ctx->restart) {
 		ctx->progress = 0;
 		ctx->deadline = UINT64_MAX;

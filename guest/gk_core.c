@@ -110,6 +110,7 @@ gk_ofd_release(struct gk_ctx *ctx, uint32_t idx, unsigned kind)
 		gk_sock_release(ctx, idx, kind);
 		break;
 	case GK_CONN:
+		ctx->news = 1;
 		if (gk_conn_release(gk, idx))
 			return;
 		break;
@@ -215,7 +216,7 @@ gk_close_needs_vmm(struct gk_ctx *ctx, uint64_t fd)
 {
 	struct gk_ofd *o;
 
-	if (ctx->host_release != NULL)
+	if (!gk_in_blob(ctx))
 		return (0);
 	o = gk_fd_get(ctx->gk, fd, NULL);
 	return (o != NULL && GK_RD(o->kind) == GK_HOST);

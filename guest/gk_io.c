@@ -195,6 +195,8 @@ gk_in_stream(struct gk_ctx *ctx, struct gk_end *e, struct gk_ring *r,
 		return (done > 0 ? (int64_t)done : ret);
 	}
 	got = n = GK_MIN(v.used, total - done);
+	if (all && n < total && gk_in_blob(ctx))
+		return (GK_NOTMINE);	/* ctx->progress is the VMM's */
 	if (e->kind == GK_CONN && (e->flags & GKA_MSG_TRUNC))
 		v.tail += (uint32_t)n;
 	else
@@ -244,6 +246,8 @@ gk_out_broken(struct gk_ctx *ctx, struct gk_end *e, uint64_t done)
 {
 	int framed = gk_is_framed(e->o);
 
+	if (gk_in_blob(ctx))
+		return (GK_NOTMINE);	/* a signal may be due */
 	/* A pipe signals even if a part went; a socket only if nothing did. */
 	if (!framed && !(e->flags & GKA_MSG_NOSIGNAL) &&
 	    (done == 0 || e->kind == GK_PIPE_W))
@@ -303,6 +307,8 @@ gk_out_stream(struct gk_ctx *ctx, struct gk_end *e, struct gk_ring *r,
 	/* pipe(7): up to PIPE_BUF bytes go at once or not at all */
 	if (e->kind == GK_PIPE_W && total <= GKA_PIPE_BUF && n < total)
 		n = 0;
+	if (n < total && !e->nonblock && gk_in_blob(ctx))
+		return (GK_NOTMINE);
 	if (n > 0) {
 		got = gk_view_fill(ctx, &v, it, n);
 		if (got > 0)

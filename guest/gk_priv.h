@@ -121,6 +121,14 @@ gk_is_socket(unsigned kind)
 	    kind == GK_PAIR);
 }
 
+/* In the blob there is no VMM to call. */
+static inline int
+gk_in_blob(const struct gk_ctx *ctx)
+{
+
+	return (ctx->host_release == NULL);
+}
+
 void gk_event(struct gk *, struct gk_ofd *, uint32_t events);
 int gk_fd_new_ref(struct gk *, uint32_t ofd, uint32_t min, int cloexec);
 int gk_open_fd(struct gk_ctx *, uint32_t ofd, uint32_t flags);

@@ -343,6 +343,7 @@ gk_shutdown(struct gk_ctx *ctx, const uint64_t a[6])
 		return (-GKA_EINVAL);
 	if (kind == GK_SOCKET)
 		return (-GKA_ENOTCONN);
+	ctx->news = kind == GK_CONN;
 	if (kind != GK_LISTENER)
 		return (gk_stream_shutdown(ctx->gk, idx, kind, (int)how));
 	if (how != GKA_SHUT_WR) {

@@ -21,13 +21,15 @@
 #define GPA_KPT		0x00c000
 #define GPA_BLOB	0x010000	/* the blob's image, as linked */
 #define GPA_BLOB_END	0x040000
-#define GPA_GK		0x200000	/* struct gk, mapped nowhere today */
+#define GPA_GK		0x200000	/* struct gk; 2 MiB aligned */
 #define GPA_FRAMES	0x2800000	/* frames for everything else */
 
 /* ---- guest virtual --------------------------------------------------------- */
 
 #define GVA_USER_MIN	0x10000UL		/* vm.mmap_min_addr */
-#define GVA_USER_END	0x7fffffc00000UL	/* programs live below */
+#define GVA_USER_END	0x7ffffd600000UL	/* programs live below */
+/* struct gk, up to the kernel's 4 MiB, for the blob */
+#define GVA_GK		GVA_USER_END
 /* The kernel's 4 MiB at the top of the low half; its last page stays
  * unmapped, so that RCX is canonical after any `syscall`. */
 #define GVA_KERN	0x7fffffc00000UL
@@ -52,6 +54,7 @@
 /* ---- leaving the guest ------------------------------------------------------ */
 
 #define PORT_SYSCALL	0x7e	/* KVM leaves RIP behind an out to this one */
+#define PORT_LEAVE	0x7f	/* a call is answered, RAX is its result */
 #define PORT_VECTOR	0x80	/* + exception vector */
 
 #ifndef __ASSEMBLER__
@@ -72,6 +75,8 @@ struct gk_vvar {
 	uint64_t	generation;	/* differs in every fork and request */
 	uint32_t	tid;		/* of the running thread */
 	uint32_t	nthreads;
+	uint32_t	inside;		/* 0: the blob passes all gk calls on */
+	uint32_t	leave;		/* come out behind the next call */
 };
 #endif
 

@@ -1,19 +1,17 @@
 /*-
  * SPDX-License-Identifier: BSD-2-Clause
  *
- * The system calls answered inside the guest: clocks, ids, arch_prctl.
+ * The system calls answered inside the guest: clocks, ids, arch_prctl, and
+ * what the in-memory kernel (guest/gk_*.c) can do without the VMM.
  *
  * Runs in ring 0 on hardware, where it could be talked into writing kernel
- * memory: every pointer of the program is checked to lie in its half first.
- * A store that faults is retried by the VMM or ends in blob_efault.
+ * memory: every pointer of the program is checked to lie in its half first,
+ * and followed by blob_copy() only.
  */
 
-#include "layout.h"
+#include "gk.h"
+#include "gk_abi.h"
 #include "vclock.h"
-
-#define NOTMINE		(-0x7777L)
-#define EFAULT_		14
-#define EINVAL_		22
 
 #define ARCH_SET_FS	0x1002
 #define ARCH_GET_FS	0x1003
@@ -31,46 +29,62 @@
 #define NR_time			201
 #define NR_clock_gettime	228
 
+int blob_copy(void *dst, const void *src, size_t len);	/* blob.S */
+
+/* ---- the program's memory ------------------------------------------------------ */
+
 static int
 user_ok(uint64_t p, uint64_t len)
 {
 
-	return (p >= GVA_USER_MIN && p <= GVA_USER_END - len);
+	return (len <= GVA_USER_END && p >= GVA_USER_MIN &&
+	    p <= GVA_USER_END - len);
 }
 
-static void
-put_user(uint64_t p, uint64_t v)
+int
+gk_copyin(struct gk_ctx *ctx, void *dst, uint64_t ua, size_t len)
 {
 
-	__asm__ volatile("movq %1, (%0)" : : "r"(p), "r"(v) : "memory");
+	(void)ctx;
+	if (!user_ok(ua, len))
+		return (-GKA_EFAULT);
+	return (blob_copy(dst, (const void *)ua, len));
 }
+
+int
+gk_copyout(struct gk_ctx *ctx, uint64_t ua, const void *src, size_t len)
+{
+
+	(void)ctx;
+	if (!user_ok(ua, len))
+		return (-GKA_EFAULT);
+	return (blob_copy((void *)ua, src, len));
+}
+
+/* ---- clocks and bases ---------------------------------------------------------- */
 
 static long
 do_clock_gettime(uint64_t id, uint64_t p)
 {
-	uint64_t ns;
+	uint64_t ns, ts[2];
 
 	if (!vclock_read(id, &ns))
-		return (NOTMINE);
-	if (!user_ok(p, 16))
-		return (-EFAULT_);
-	put_user(p, ns / 1000000000);
-	put_user(p + 8, ns % 1000000000);
-	return (0);
+		return (GK_NOTMINE);
+	ts[0] = ns / 1000000000;
+	ts[1] = ns % 1000000000;
+	return (gk_copyout(NULL, p, ts, sizeof(ts)));
 }
 
 static long
-do_gettimeofday(uint64_t tv, uint64_t tz)
+do_gettimeofday(uint64_t p, uint64_t tz)
 {
-	uint64_t ns;
+	uint64_t ns, tv[2];
 
-	if (tz != 0 || tv == 0 || !vclock_read(0, &ns))
-		return (NOTMINE);
-	if (!user_ok(tv, 16))
-		return (-EFAULT_);
-	put_user(tv, ns / 1000000000);
-	put_user(tv + 8, ns % 1000000000 / 1000);
-	return (0);
+	if (tz != 0 || p == 0 || !vclock_read(0, &ns))
+		return (GK_NOTMINE);
+	tv[0] = ns / 1000000000;
+	tv[1] = ns % 1000000000 / 1000;
+	return (gk_copyout(NULL, p, tv, sizeof(tv)));
 }
 
 static long
@@ -79,13 +93,10 @@ do_time(uint64_t p)
 	uint64_t ns;
 
 	if (!vclock_read(0, &ns))
-		return (NOTMINE);
+		return (GK_NOTMINE);
 	ns /= 1000000000;
-	if (p != 0) {
-		if (!user_ok(p, 8))
-			return (-EFAULT_);
-		put_user(p, ns);
-	}
+	if (p != 0 && gk_copyout(NULL, p, &ns, sizeof(ns)))
+		return (-GKA_EFAULT);
 	return ((long)ns);
 }
 
@@ -97,52 +108,116 @@ do_arch_prctl(uint64_t op, uint64_t a)
 	switch (op) {
 	case ARCH_SET_FS:
 		if (a >= GVA_USER_END)
-			return (NOTMINE);
+			return (GK_NOTMINE);
 		__asm__ volatile("wrfsbase %0" : : "r"(a));
 		return (0);
 	case ARCH_GET_FS:
-		if (!user_ok(a, 8))
-			return (-EFAULT_);
 		__asm__ volatile("rdfsbase %0" : "=r"(v));
-		put_user(a, v);
-		return (0);
+		return (gk_copyout(NULL, a, &v, sizeof(v)));
 	default:
-		return (NOTMINE);
+		return (GK_NOTMINE);
 	}
 }
 
-long blob_call(uint64_t nr, uint64_t a0, uint64_t a1, uint64_t a2);
+/* ---- the in-memory kernel ------------------------------------------------------- */
 
-__attribute__((used)) long
-blob_call(uint64_t nr, uint64_t a0, uint64_t a1, uint64_t a2)
+/* A wait with another signal mask: the mask is the VMM's. */
+static int
+sets_mask(uint64_t nr, const uint64_t a[6])
+{
+
+	switch (nr) {
+	case GKA_SYS_ppoll:
+		return (a[3] != 0);
+	case GKA_SYS_pselect6:
+		return (a[5] != 0);
+	case GKA_SYS_epoll_pwait:
+	case GKA_SYS_epoll_pwait2:
+		return (a[4] != 0);
+	default:
+		return (0);
+	}
+}
+
+static long
+do_gk(uint64_t nr, const uint64_t a[6], uint64_t *leave)
 {
 	const volatile struct gk_vvar *v = VVAR;
+	struct gk_ctx c;
+	int64_t r;
 
-	(void)a2;
+	if (!v->inside || sets_mask(nr, a))
+		return (GK_NOTMINE);
+	c.gk = (void *)GVA_GK;
+	c.priv = NULL;
+	if (!vclock_read(0, &c.now_real) || !vclock_read(1, &c.now_mono))
+		return (GK_NOTMINE);
+	c.restart = 0;
+	c.pid = v->pid;
+	c.uid = v->uid;
+	c.gid = v->gid;
+	c.host_poll = NULL;
+	c.host_release = NULL;
+	c.mark = NULL;
+	r = gk_syscall(&c, nr, a);
+	if (r == GK_BLOCK)
+		return (GK_NOTMINE);	/* the VMM tries, and waits */
+	*leave |= (uint64_t)c.news;
+	return (r);
+}
+
+/* ---- all calls -------------------------------------------------------------------- */
+
+struct answer {
+	long		rax;
+	uint64_t	leave;		/* come out with it */
+};
+
+struct answer blob_call(uint64_t nr, const uint64_t a[6]);
+
+__attribute__((used)) struct answer
+blob_call(uint64_t nr, const uint64_t a[6])
+{
+	const volatile struct gk_vvar *v = VVAR;
+	struct answer r = { 0, 0 };
+
 	switch (nr) {
 	case NR_clock_gettime:
-		return (do_clock_gettime(a0, a1));
+		r.rax = do_clock_gettime(a[0], a[1]);
+		break;
 	case NR_gettimeofday:
-		return (do_gettimeofday(a0, a1));
+		r.rax = do_gettimeofday(a[0], a[1]);
+		break;
 	case NR_time:
-		return (do_time(a0));
+		r.rax = do_time(a[0]);
+		break;
 	case NR_arch_prctl:
-		return (do_arch_prctl(a0, a1));
+		r.rax = do_arch_prctl(a[0], a[1]);
+		break;
 	case NR_getpid:
-		return (v->pid);
+		r.rax = v->pid;
+		break;
 	case NR_gettid:
-		return (v->tid);
+		r.rax = v->tid;
+		break;
 	case NR_getppid:
-		return (v->ppid);
+		r.rax = v->ppid;
+		break;
 	case NR_getuid:
 	case NR_geteuid:
-		return (v->uid);
+		r.rax = v->uid;
+		break;
 	case NR_getgid:
 	case NR_getegid:
-		return (v->gid);
+		r.rax = v->gid;
+		break;
 	case NR_sched_yield:
-		return (v->nthreads > 1 ? NOTMINE : 0);
+		r.rax = v->nthreads > 1 ? GK_NOTMINE : 0;
+		break;
 	default:
-		return (NOTMINE);
+		r.rax = do_gk(nr, a, &r.leave);
+		break;
 	}
+	r.leave |= v->leave;		/* may have come meanwhile */
+	return (r);
 }

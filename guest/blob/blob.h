@@ -16,7 +16,9 @@ struct blob_head {
 	uint64_t	magic;
 	uint64_t	entry0;		/* LSTAR where calls arrive in ring 0 */
 	uint64_t	entry3;		/* ... in ring 3 */
-	uint64_t	efault;		/* a user copy in here has faulted */
+	uint64_t	copy;		/* the instruction that touches the
+					 * program's memory, and ... */
+	uint64_t	efault;		/* where to go on when it may not */
 	uint64_t	text_end;	/* [GVA_BLOB, here): read and execute */
 	uint64_t	end;		/* [text_end, here): read and write */
 };

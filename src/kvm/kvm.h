@@ -63,6 +63,7 @@ int vm_dirty_clear(const struct vm *, unsigned slot, uint64_t first,
 
 enum vcpu_exit {
 	VX_SYSCALL,		/* user registers as at the `syscall` */
+	VX_LEAVE,		/* ... as behind it: the blob has answered */
 	VX_FAULT,		/* v->vector, v->error_code, v->cr2 */
 	VX_INTR,		/* kicked */
 	VX_BROKEN,		/* anything else: v->why */
@@ -131,6 +132,8 @@ void kern_tables(uint8_t *ram, int user_out);
 #define KMAP_X		2u
 #define KMAP_U		4u
 void kern_map(uint8_t *ram, uint64_t gpa, unsigned flags);
+/* Map struct gk, in large pages, at GVA_GK; KMAP_U or 0. */
+void kern_map_gk(uint8_t *ram, unsigned flags);
 
 /* Page table entries, Intel SDM vol. 3 section 4.5 */
 #define PTE_P		0x001UL
@@ -138,6 +141,7 @@ void kern_map(uint8_t *ram, uint64_t gpa, unsigned flags);
 #define PTE_U		0x004UL
 #define PTE_A		0x020UL
 #define PTE_D		0x040UL
+#define PTE_PS		0x080UL		/* a large page */
 #define PTE_NX		(1UL << 63)
 #define PTE_ADDR	0x000ffffffffff000UL
 #define PTE_NONE	0x200UL		/* ours: has a frame, PROT_NONE */

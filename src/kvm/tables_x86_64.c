@@ -5,7 +5,7 @@
  * the page tables that map them.  Intel SDM vol. 3, chapters 3 to 7.
  *
  * Where the entry code runs in ring 3 the I/O bitmap lets it leave by
- * PORT_SYSCALL, and the program as well.  Where it runs in ring 0 all ports are
+ * PORT_SYSCALL or PORT_LEAVE, and the program as well.  Where it runs in ring 0 all ports are
  * closed to the program: an `insb` of its own would be finished by KVM at the
  * next entry, be that another request's.
  */
@@ -45,8 +45,10 @@ tss_build(uint8_t *t, int user_out)
 	memcpy(t + 36, &ist, 8);		/* IST1 */
 	t[102] = 0x68;				/* I/O bitmap base */
 	memset(t + 0x68, 0xff, 0x2001);
-	if (user_out)
-		t[0x68 + PORT_SYSCALL / 8] &= ~(1u << (PORT_SYSCALL % 8));
+	if (user_out) {
+		t[0x68 + PORT_SYSCALL / 8] &= (uint8_t)~(
+		    (1u << (PORT_SYSCALL % 8)) | (1u << (PORT_LEAVE % 8)));
+	}
 }
 
 static void
@@ -80,6 +82,17 @@ kern_map(uint8_t *ram, uint64_t gpa, unsigned flags)
 	    ((flags & KMAP_W) ? PTE_W : 0) |
 	    ((flags & KMAP_U) ? PTE_U : 0) |
 	    ((flags & KMAP_X) ? 0 : PTE_NX);
+}
+
+void
+kern_map_gk(uint8_t *ram, unsigned flags)
+{
+	uint64_t *pd = (void *)(ram + GPA_KPD), off;
+
+	for (off = 0; GVA_GK + off < GVA_KERN; off += 0x200000)
+		pd[((GVA_GK + off) >> 21) & 511] = (GPA_GK + off) | PTE_P |
+		    PTE_W | PTE_A | PTE_D | PTE_PS | PTE_NX |
+		    ((flags & KMAP_U) ? PTE_U : 0);
 }
 
 void

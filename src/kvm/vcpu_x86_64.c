@@ -3,8 +3,8 @@
  *
  * A vCPU: set-up, running, and what an exit means.
  *
- * The guest leaves by `out` to PORT_SYSCALL with the program's registers in
- * place (RCX and R11 as `syscall` left them), or by `out` to PORT_VECTOR + n
+ * The guest leaves by `out` to PORT_SYSCALL or PORT_LEAVE with the program's
+ * registers in place (RCX and R11 as `syscall` left them), or by `out` to PORT_VECTOR + n
  * with an exception frame on the IST stack.  Where system calls arrive in
  * ring 0 the entry code returns by sysret, so going on after a call changes
  * RAX only; everything else sets a complete user state.
@@ -281,6 +281,8 @@ vcpu_run(struct vcpu *v)
 			v->back_rip = r->s.regs.regs.rip;
 			return (VX_SYSCALL);
 		}
+		if (r->io.port == PORT_LEAVE)
+			return (VX_LEAVE);
 		if (r->io.port >= PORT_VECTOR && r->io.port < PORT_VECTOR + 32)
 			return (exit_fault(v, r->io.port - PORT_VECTOR));
 		return (broken(v, "output to port", r->io.port));
@@ -314,7 +316,7 @@ vcpu_user_regs(struct vcpu *v, struct kvm_regs *to, int *in_kernel)
 
 	*to = r->s.regs.regs;
 	*in_kernel = 0;
-	if (r->exit_reason == KVM_EXIT_IO && r->io.port == PORT_SYSCALL) {
+	if (r->exit_reason == KVM_EXIT_IO && r->io.port < PORT_VECTOR) {
 		to->rip = to->rcx;
 		to->rflags = (to->r11 & RFLAGS_USER) | RFLAGS_FIXED;
 		return;

@@ -29,6 +29,19 @@ vvar_update(struct machine *m)
 	v->gid = m->proc.gid;
 	v->tid = (uint32_t)m->thread[m->proc.cur].tid;
 	v->nthreads = m->proc.nthreads;
+	/* a trace shows every call */
+	v->inside = !m->opt->verbose_syscalls;
+}
+
+/* leave: the vCPU is in the blob, and to come out behind the call. */
+uint32_t
+vvar_leave(struct machine *m, uint32_t leave)
+{
+	struct gk_vvar *v = vvar(m);
+	uint32_t was = v->leave;
+
+	v->leave = leave;
+	return (was);
 }
 
 void

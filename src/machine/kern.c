@@ -36,6 +36,13 @@ kern_lstar(const struct kvmhost *h)
 }
 
 uint64_t
+kern_copy(void)
+{
+
+	return (blob_head()->copy);
+}
+
+uint64_t
 kern_efault(void)
 {
 
@@ -68,6 +75,7 @@ blob_install(struct machine *m)
 			    ((p->p_flags & PF_X) ? KMAP_X : 0));
 	}
 	kern_map(ram, GPA_VVAR, KMAP_U);
+	kern_map_gk(ram, user);
 }
 
 static int

@@ -149,6 +149,7 @@ struct machine {
 	int		futex_woke;	/* a waiter is to be looked at */
 	uint64_t	cpu_since;	/* host ns: cur's time is counted to */
 	int		resched;	/* let another thread run */
+	int		in_blob;	/* its call is half done: run on only */
 	enum { PEND_NONE, PEND_RESULT, PEND_USER } pend; /* at next entry */
 	int		bases_ok;	/* cur's fs_base, gs_base are up to date */
 	int		exit_of;	/* thread whose call the vCPU sits in */

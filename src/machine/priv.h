@@ -31,6 +31,9 @@ struct wd_slot {
 	uint64_t	limit;		/* host ns: come back, no error */
 	const volatile int *cancel;
 	_Atomic uint64_t out_since;	/* host ns; 0: nothing to look at */
+	/* The guest writes here without an exit; NULL: nobody waits for it.
+	 * In guest RAM, which outlives the time the slot is armed. */
+	const volatile struct gk_ring *ring;
 	_Atomic uint32_t tick;		/* several threads: preempt */
 	uint64_t	last_tick;
 	_Atomic uint32_t sent, handled;	/* kicks */
@@ -52,11 +55,14 @@ uint64_t host_real(void);
 void clock_start(struct machine *, uint64_t mono_ns);
 /* pid, tid and so on into the clock page */
 void vvar_update(struct machine *);
+uint32_t vvar_leave(struct machine *, uint32_t leave);
 
 /* ---- kern.c: blob and vDSO -------------------------------------------------------- */
 
 int kern_install(struct machine *, struct tkvm_error *);
 uint64_t kern_lstar(const struct kvmhost *);
+/* The blob's access to the program's memory, and where a bad one goes on. */
+uint64_t kern_copy(void);
 uint64_t kern_efault(void);
 
 /* ---- load.c ------------------------------------------------------------------------ */

@@ -309,8 +309,7 @@ pick(struct machine *m)
 	struct thread *t;
 
 	t = machine_cur(m);
-	/* In the blob (PEND_NONE) its record is not its state: not yet */
-	if (t->state == T_RUN && (!m->resched || m->pend == PEND_NONE))
+	if (t->state == T_RUN && !m->resched)
 		return (t);
 	m->resched = 0;
 	for (k = 1; k <= n; k++) {
@@ -459,6 +458,7 @@ on_fault(struct machine *m, struct thread *t)
 
 	vcpu_user_regs(v, &regs, &in_kernel);
 	if (v->vector == 14 && page_fault(m, &code)) {
+		m->in_blob = in_kernel;
 		if (in_kernel)
 			vcpu_set_kernel(v, 0);
 		else {
@@ -467,9 +467,8 @@ on_fault(struct machine *m, struct thread *t)
 		}
 		return;
 	}
-	if (in_kernel && v->vector == 14 && v->cr2 != v->frame_rip) {
-		/* A copy in the blob to a bad address: EFAULT.  A jump to
-		 * where nothing can be run is the program's own doing. */
+	if (in_kernel && v->vector == 14 && regs.rip == kern_copy()) {
+		m->in_blob = 1;
 		vcpu_set_kernel(v, kern_efault());
 		return;
 	}
@@ -505,11 +504,27 @@ on_kick(struct machine *m, struct thread *t)
 	vcpu_unkick(m->vcpu);
 	m->kicked = 1;
 	vcpu_user_regs(m->vcpu, &regs, &in_kernel);
-	if (in_kernel)
-		return;		/* it is on its way out; the next kick counts */
+	if (in_kernel) {
+		(void)vvar_leave(m, 1);
+		m->in_blob = 1;
+		return;
+	}
 	t->regs = regs;
 	m->exit_of = -1;
 	m->resched = 1;
+	m->pend = PEND_USER;
+}
+
+/* The blob came out as it was told to, or with news of a connection. */
+static void
+on_leave(struct machine *m, struct thread *t)
+{
+	int k;
+
+	vcpu_user_regs(m->vcpu, &t->regs, &k);
+	if (vvar_leave(m, 0))
+		m->resched = 1;
+	m->exit_of = -1;
 	m->pend = PEND_USER;
 }
 
@@ -609,47 +624,67 @@ expired(struct machine *m)
 	return (1);
 }
 
+/*
+ * Between two calls of the program threads may change, and the caller may look
+ * at a connection.  1: *r is for the caller; 0: run on; -1: look again.
+ */
+static int
+between(struct machine *m, enum tkvm_run *r)
+{
+	struct thread *t = machine_cur(m);
+
+	*r = TKVM_RUN_OUTPUT;
+	if (m->want_output && output_due(m))
+		return (1);
+	if (t->state != T_RUN || m->resched || (m->proc.nthreads > 1 &&
+	    (m->futex_woke || m->woke_gen != m->gk->gen)))
+		wake_waiters(m);
+	t = pick(m);
+	if (m->err.code != TKVM_OK)
+		return (-1);
+	if (t == NULL) {
+		/* a look at the rest may have changed something */
+		if (m->woke_gen != m->gk->gen || m->futex_woke)
+			return (-1);
+		if (!ring_full(m))
+			*r = TKVM_RUN_IDLE;
+		return (1);
+	}
+	if (signal_pending(m, t) && signal_deliver(m, t))
+		m->pend = PEND_USER;
+	atomic_store_explicit(&m->wd->tick, m->proc.nthreads > 1 ||
+	    m->proc.itimer_next != 0 || m->next_wake != ~0UL,
+	    memory_order_relaxed);
+	return (m->err.code != TKVM_OK ? -1 : 0);
+}
+
 static enum tkvm_run
 loop(struct machine *m)
 {
 	struct thread *t;
+	enum tkvm_run r;
+	int i;
 
 	for (;;) {
 		if (expired(m))
 			return (TKVM_RUN_GONE);
-		if (m->want_output && output_due(m))
-			return (TKVM_RUN_OUTPUT);
+		/* In the blob a call is half done: that comes first. */
+		i = m->in_blob ? 0 : between(m, &r);
+		if (i > 0)
+			return (r);
+		if (i < 0)
+			continue;
 		t = machine_cur(m);
-		if (t->state != T_RUN || m->resched ||
-		    (m->proc.nthreads > 1 && (m->futex_woke ||
-		    m->woke_gen != m->gk->gen)))
-			wake_waiters(m);
-		t = pick(m);
-		if (m->err.code != TKVM_OK)
-			continue;
-		if (t == NULL) {
-			/* a look at the rest may have changed something */
-			if (m->woke_gen != m->gk->gen || m->futex_woke)
-				continue;
-			return (ring_full(m) ? TKVM_RUN_OUTPUT :
-			    TKVM_RUN_IDLE);
-		}
-		/* Where the vCPU is in the blob, t's record is not its state:
-		 * signals wait for it to come out. */
-		if (m->pend != PEND_NONE && signal_pending(m, t) &&
-		    signal_deliver(m, t))
-			m->pend = PEND_USER;
-		if (m->err.code != TKVM_OK)
-			continue;
-		atomic_store_explicit(&m->wd->tick, m->proc.nthreads > 1 ||
-		    m->proc.itimer_next != 0 || m->next_wake != ~0UL,
-		    memory_order_relaxed);
 		enter(m, t);
 		m->st.exits++;
 		m->bases_ok = 0;
+		m->in_blob = 0;
 		switch (vcpu_run(m->vcpu)) {
 		case VX_SYSCALL:
 			on_syscall(m, t);
+			break;
+		case VX_LEAVE:
+			on_leave(m, t);
 			break;
 		case VX_FAULT:
 			on_fault(m, t);
@@ -668,6 +703,7 @@ loop(struct machine *m)
 enum tkvm_run
 machine_run(struct machine *m, int want_output)
 {
+	const struct gk_ofd *o;
 	enum tkvm_run r;
 	uint64_t t0;
 
@@ -677,6 +713,8 @@ machine_run(struct machine *m, int want_output)
 	m->out_since = 0;
 	m->cpu_since = t0;
 	m->wd->limit = want_output ? m->limit : ~0UL;
+	o = want_output ? served(m) : NULL;
+	m->wd->ring = o != NULL ? &o->u.conn.tx : NULL;
 	wd_arm(m->wd, m->deadline, m->cancel);
 	if (t0 >= m->deadline)
 		atomic_store(&m->wd->expired, 1);

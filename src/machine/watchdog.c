@@ -109,6 +109,8 @@ wd_due(struct wd_slot *s, uint64_t now)
 	if (now >= s->limit)
 		return (1);
 	out = atomic_load(&s->out_since);
+	if (out == 0 && s->ring != NULL && s->ring->head != s->ring->tail)
+		atomic_store(&s->out_since, now);
 	if (out != 0 && now - out >= OUTPUT_AFTER)
 		return (1);
 	if (atomic_load(&s->tick) && now - s->last_tick >= TICK_EVERY) {

@@ -342,7 +342,8 @@ def statistics():
             time.sleep(0.05)
     check(find(s.stats, "requests") == 1000, "requests:", s.stats)
     exits = find(s.stats, "kvm_exits_per_request")
-    check(exits is not None and 0 < exits <= 8, "exits per request:", exits,
+    # one, and a few where the watchdog's kick came while it ran
+    check(exits is not None and 0 < exits <= 1.3, "exits per request:", exits,
           s.stats)
 
 

@@ -508,6 +508,38 @@ t_pipe(void **state)
 	EQ(gk->buf_used[0], 0);
 }
 
+/* In the blob a call is done whole or passed on untouched. */
+static void
+t_blob(void **state)
+{
+	int p[2], s[2], l, c, fd;
+
+	(void)state;
+	mkpipe(0, p);
+	pair(GKA_SOCK_STREAM, s);
+	l = listener(80, 0);
+	fd = conn(l, &c, 7, 0);
+	EQ(S(write, s[0], BUF, 3), 3);
+	ctx.host_poll = NULL;
+	ctx.host_release = NULL;
+	EQ(S(write, p[1], BIG, GK_PIPESZ + 1), GK_NOTMINE);
+	EQ(S(write, p[1], BIG, GK_PIPESZ), GK_PIPESZ);
+	EQ(S(recvfrom, s[1], OUT, 4, GKA_MSG_WAITALL), GK_NOTMINE);
+	EQ(S(recvfrom, s[1], OUT, 3, GKA_MSG_WAITALL), 3);
+	EQ(S(close, p[0]), 0);
+	EQ(S(write, p[1], BUF, 1), GK_NOTMINE);
+	EQ(ctx.sigpipe, 0);
+	/* What the VMM wants to know */
+	EQ(ctx.news, 0);
+	EQ(S(shutdown, fd, GKA_SHUT_WR), 0);
+	EQ(ctx.news, 1);
+	EQ(S(dup2, fd, 99), 99);
+	EQ(S(close, fd), 0);
+	EQ(ctx.news, 0);
+	EQ(S(close, 99), 0);
+	EQ(ctx.news, 1);
+}
+
 static void
 t_progress(void **state)
 {
@@ -2041,7 +2073,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(t_fds), T(t_host), T(t_pipe), T(t_progress), T(t_fault),
+		T(t_fds), T(t_host), T(t_pipe), T(t_blob), T(t_progress), T(t_fault),
 		T(t_wrap), T(t_pair), T(t_message), T(t_bind), T(t_unix),
 		T(t_sockopt), T(t_accept), T(t_peer6), T(t_conn), T(t_orphan),
 		T(t_drop), T(t_msg), T(t_half), T(t_eventfd),
