@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "error.h"
@@ -222,6 +223,22 @@ as_alloc(struct vm *vm)
 	return (as);
 }
 
+/* Beyond RLIMIT_FSIZE there is no error but SIGXFSZ, which would end the
+ * process we live in. */
+static int
+memfd_size(int fd, uint64_t size)
+{
+	struct rlimit rl;
+
+	if (fd < 0)
+		return (-1);
+	if (getrlimit(RLIMIT_FSIZE, &rl) == 0 && rl.rlim_cur < size) {
+		errno = EFBIG;
+		return (-1);
+	}
+	return (ftruncate(fd, (off_t)size));
+}
+
 struct as *
 as_new_boot(struct vm *vm, uint64_t max_bytes, struct tkvm_error *err)
 {
@@ -237,15 +254,16 @@ as_new_boot(struct vm *vm, uint64_t max_bytes, struct tkvm_error *err)
 	as->size = GPA_FRAMES + PAGE_UP(max_bytes);
 	frames = (as->size - as->lo) / PAGE_SZ;
 	as->memfd = memfd_create("tkvm-image", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (as->memfd >= 0 && ftruncate(as->memfd, (off_t)as->size) == 0)
+	if (memfd_size(as->memfd, as->size) == 0)
 		as->base = mmap(NULL, as->size, PROT_READ | PROT_WRITE,
 		    MAP_SHARED | MAP_NORESERVE, as->memfd, 0);
 	if (as->base == MAP_FAILED || bitmap_alloc(&as->used, frames) != 0 ||
 	    bitmap_alloc(&as->pt, frames) != 0 ||
 	    slot_grow(as, GPA_FRAMES) != 0) {
 		(void)err_set(err, TKVM_E_MEMORY, "cannot reserve %lu MiB of "
-		    "guest memory: %s (max-main-memory)",
-		    (unsigned long)(as->size >> 20), strerror(errno));
+		    "guest memory: %s (max-main-memory%s)",
+		    (unsigned long)(as->size >> 20), strerror(errno),
+		    errno == EFBIG ? ", and ulimit -f" : "");
 		as_free(&as);
 		return (NULL);
 	}

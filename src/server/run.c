@@ -53,6 +53,8 @@ signals_open(void)
 	sigset_t set;
 
 	(void)signal(SIGPIPE, SIG_IGN);
+	/* A full log or statistics file is no reason to stop. */
+	(void)signal(SIGXFSZ, SIG_IGN);
 	(void)sigemptyset(&set);
 	(void)sigaddset(&set, SIGTERM);
 	(void)sigaddset(&set, SIGINT);

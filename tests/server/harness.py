@@ -305,9 +305,11 @@ def find(stats, name):
     return None
 
 
-def run_server(*argv, env=None, timeout=60):
-    """A kvmserver that should end by itself: status and lines of stderr."""
+def run_server(*argv, env=None, timeout=60, limit=None):
+    """A kvmserver that should end by itself: status and lines of stderr.
+    `limit` is called in its process before it starts."""
     p = subprocess.run([KVMSERVER, *argv], stdin=subprocess.DEVNULL,
                        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                       env=dict(os.environ, **(env or {})), timeout=timeout)
+                       env=dict(os.environ, **(env or {})), timeout=timeout,
+                       preexec_fn=limit)
     return p.returncode, p.stderr.decode("utf-8", "replace").splitlines()

@@ -2,6 +2,7 @@
 """What cannot work says so: one line, the cause, what to do, quickly."""
 
 import os
+import resource
 import shutil
 import struct
 import subprocess
@@ -14,10 +15,10 @@ from harness import (KVMSERVER, PYTHON, Server, Skip, check, guest,
 STATIC = guest("chttp_static")
 
 
-def fails(*argv, word, env=None, within=10, status=None):
+def fails(*argv, word, env=None, within=10, status=None, limit=None):
     """Ends with an error of one line in which one of the words occurs."""
     start = time.monotonic()
-    rc, lines = run_server(*argv, env=env, timeout=within + 5)
+    rc, lines = run_server(*argv, env=env, timeout=within + 5, limit=limit)
     took = time.monotonic() - start
     lines = [line for line in lines if line]
     check(rc not in (0, None) and rc > 0, "status", rc, lines)
@@ -215,3 +216,11 @@ def address_in_use():
     with Server([STATIC, "8080"], "-e") as s:
         fails("--allow-all", "--listen", s.address, "run", STATIC, "8080",
               word=["in use", s.address])
+
+
+@test
+def file_size_limit():
+    """The image is a file to RLIMIT_FSIZE, which speaks by SIGXFSZ."""
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100000, 100000))
+    run(STATIC, word="ulimit -f", limit=limit)
