@@ -66,3 +66,11 @@ err_prefix(struct tkvm_error *err, const char *fmt, ...)
 	n = strlen(err->text);
 	(void)snprintf(err->text + n, sizeof err->text - n, ": %s", old);
 }
+
+void
+err_tenant(struct tkvm_error *err, const char *tenant)
+{
+
+	if (err != NULL && strncmp(err->text, "tenant ", 7) != 0)
+		err_prefix(err, "tenant \"%s\"", tenant);
+}

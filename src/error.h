@@ -17,5 +17,7 @@ int err_set(struct tkvm_error *, enum tkvm_code, const char *fmt, ...)
 /* Put "prefix: " in front of the text. */
 void err_prefix(struct tkvm_error *, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
+/* Which tenant it is about, unless the text begins with that. */
+void err_tenant(struct tkvm_error *, const char *tenant);
 
 #endif

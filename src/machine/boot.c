@@ -416,8 +416,7 @@ tkvm_boot(const struct tkvm_options *opt, const volatile int *cancel,
 		img->st.boot_s = (double)(host_mono() - t0) / NS;
 		return (img);
 	}
-	if (strncmp(err->text, "tenant ", 7) != 0)
-		err_prefix(err, "tenant \"%s\"", opt->tenant);
+	err_tenant(err, opt->tenant);
 	tkvm_image_unref(&img);
 	return (NULL);
 }

@@ -96,7 +96,8 @@ tkvm_fork_new(struct tkvm_image *img, struct tkvm_error *err)
 		return (NULL);
 	ALLOC_OBJ(f, FORK_MAGIC);
 	if (f == NULL) {
-		(void)err_set(err, TKVM_E_MEMORY, "out of memory");
+		(void)err_set(err, TKVM_E_MEMORY, "tenant \"%s\": out of "
+		    "memory", img->opt->tenant);
 		return (NULL);
 	}
 	if (fork_machine(f, img, host, err) == 0 &&
@@ -106,6 +107,7 @@ tkvm_fork_new(struct tkvm_image *img, struct tkvm_error *err)
 		tkvm_image_ref(img);
 		return (f);
 	}
+	err_tenant(err, img->opt->tenant);
 	tkvm_fork_free(&f);
 	return (NULL);
 }

@@ -148,7 +148,8 @@ tkvm_pool_new(struct tkvm_image *img, struct tkvm_error *err)
 	CHECK_OBJ_NOTNULL(img, IMAGE_MAGIC);
 	ALLOC_OBJ(p, POOL_MAGIC);
 	if (p == NULL) {
-		(void)err_set(err, TKVM_E_MEMORY, "out of memory");
+		(void)err_set(err, TKVM_E_MEMORY, "tenant \"%s\": out of "
+		    "memory", img->opt->tenant);
 		return (NULL);
 	}
 	p->last = &p->first;
@@ -167,7 +168,8 @@ tkvm_pool_new(struct tkvm_image *img, struct tkvm_error *err)
 	i = pthread_create(&p->helper, NULL, helper_main, p);
 	if (i != 0) {
 		(void)err_set(err, TKVM_E_MEMORY,
-		    "cannot start a pool's helper thread: %s", strerror(i));
+		    "tenant \"%s\": cannot start a pool's helper thread: %s",
+		    img->opt->tenant, strerror(i));
 		tkvm_fork_free(&p->ready);
 		tkvm_image_unref(&p->image);
 		FREE_OBJ(p);
