@@ -22,7 +22,10 @@ kvm_director_healthy(VRT_CTX, VCL_BACKEND d, VCL_TIME *changed)
 	CAST_OBJ_NOTNULL(t, d->priv, KVM_TENANT_MAGIC);
 	if (changed != NULL)
 		__atomic_load(&t->since, changed, __ATOMIC_RELAXED);
-	return (kvm_tenant_pool(t) != NULL);
+	if (kvm_tenant_pool(t) != NULL)
+		return (1);
+	kvm_tenant_retry(t);
+	return (0);
 }
 
 static int v_matchproto_(vdi_gethdrs_f)

@@ -147,6 +147,7 @@ fetch_not_ready(struct kvm_fetch *f)
 {
 	struct kvm_tenant_info i;
 
+	kvm_tenant_retry(f->tenant);
 	kvm_tenant_info(f->tenant, &i);
 	kvm_counters_not_ready(f->tenant);
 	(void)snprintf(f->err.text, sizeof f->err.text, "%.64s: not ready: "

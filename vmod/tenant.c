@@ -150,27 +150,64 @@ tenant_main(void *priv)
 	return (NULL);
 }
 
+/* With the lock. */
+static int
+tenant_thread(struct kvm_tenant *t)
+{
+	int i;
+
+	AZ(t->has_thread);
+	i = pthread_create(&t->thread, NULL, tenant_main, t);
+	if (i == 0)
+		t->has_thread = 1;
+	return (i);
+}
+
+static void
+tenant_no_thread(struct kvm_tenant *t, int e)
+{
+	char text[128];
+
+	(void)snprintf(text, sizeof text, "%s: no thread to boot in: %s",
+	    t->name, strerror(e));
+	kvm_log_error(NULL, t->name, text);
+	tenant_state(t, KVM_FAILED, text);
+}
+
 void
 kvm_tenant_warm(struct kvm_tenant *t)
 {
-	char text[128];
 	int i;
 
 	ASSERT_CLI();
 	CHECK_OBJ_NOTNULL(t, KVM_TENANT_MAGIC);
-	AZ(t->has_thread);
 	AZ(t->pool);
+	AZ(pthread_mutex_lock(&t->mtx));
 	t->stop = 0;
-	i = pthread_create(&t->thread, NULL, tenant_main, t);
-	if (i == 0) {
-		t->has_thread = 1;
-		return;
-	}
-	(void)snprintf(text, sizeof text,
-	    "%s: no thread to boot in: %s; load the VCL again", t->name,
-	    strerror(i));
-	kvm_log_error(NULL, t->name, text);
-	tenant_state(t, KVM_FAILED, text);
+	i = tenant_thread(t);
+	AZ(pthread_mutex_unlock(&t->mtx));
+	if (i != 0)
+		tenant_no_thread(t, i);
+}
+
+/*
+ * A tenant that got no thread has nobody who would try again: its requests do,
+ * and who asks for its health.  They keep the VCL warm meanwhile, so no COLD
+ * comes between.
+ */
+void
+kvm_tenant_retry(struct kvm_tenant *t)
+{
+	int i = 0;
+
+	CHECK_OBJ_NOTNULL(t, KVM_TENANT_MAGIC);
+	AZ(pthread_mutex_lock(&t->mtx));
+	if (t->state == KVM_FAILED && !t->has_thread &&
+	    VTIM_mono() >= t->retry)
+		i = tenant_thread(t);
+	AZ(pthread_mutex_unlock(&t->mtx));
+	if (i != 0)
+		tenant_no_thread(t, i);
 }
 
 /* ---- cold --------------------------------------------------------------- */

@@ -119,6 +119,7 @@ struct kvm_tenant *kvm_tenant_new(VRT_CTX, const struct tkvm_options *,
     struct tkvm_error *);
 void kvm_tenant_free(struct kvm_tenant **);
 void kvm_tenant_warm(struct kvm_tenant *);
+void kvm_tenant_retry(struct kvm_tenant *);
 /* Several at once, because each may wait for its boot thread and its pool. */
 void kvm_tenants_cold(struct kvm_tenant **, unsigned n);
 void kvm_tenant_info(struct kvm_tenant *, struct kvm_tenant_info *);
