@@ -16,6 +16,8 @@
 #include "obj.h"
 #include "server/server.h"
 
+#define ACCEPT_QUIET	60000		/* ms between two complaints */
+
 /* What an event that is not a connection's carries. */
 static char is_listener, is_wake, is_probe;
 
@@ -84,6 +86,22 @@ queue_pop_last(struct srv *s)
 
 /* ---- accepting ----------------------------------------------------------- */
 
+/* Clients wait, and only we know why: say so, but not for each of them. */
+static void
+accept_failed(int e)
+{
+	static _Atomic int64_t last = -ACCEPT_QUIET;
+	int64_t now = mono_ms(), then = atomic_load(&last);
+
+	if (e != EMFILE && e != ENFILE && e != ENOBUFS && e != ENOMEM)
+		return;
+	if (now - then < ACCEPT_QUIET ||
+	    !atomic_compare_exchange_strong(&last, &then, now))
+		return;
+	logf_line(TKVM_LOG_WARN, "connections have to wait: %s%s",
+	    strerror(e), e == EMFILE ? " (ulimit -n)" : "");
+}
+
 /*
  * Edge triggered: take all there are.  The last one is driven here at once,
  * its request is probably there; the others go to whoever is free.
@@ -103,8 +121,10 @@ accept_all(struct worker *w)
 		    SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
 			continue;
-		if (fd < 0)
+		if (fd < 0) {
+			accept_failed(errno);
 			break;	/* the usher tries again */
+		}
 		if (len < (socklen_t)sizeof ss.ss_family)
 			ss.ss_family = AF_UNIX;
 		c = conn_new(s, fd, (struct sockaddr *)&ss, len);

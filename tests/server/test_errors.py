@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import time
 
-from harness import (KVMSERVER, PYTHON, Server, Skip, check, guest,
+from harness import (KVMSERVER, PYTHON, QUICK, Server, Skip, check, guest,
                      run_server, test)
 
 STATIC = guest("chttp_static")
@@ -224,3 +224,23 @@ def file_size_limit():
     def limit():
         resource.setrlimit(resource.RLIMIT_FSIZE, (100000, 100000))
     run(STATIC, word="ulimit -f", limit=limit)
+
+
+@test
+def no_descriptors_for_clients():
+    """They wait until there are some, and the log says why."""
+    with Server([STATIC, "8080"], "-e") as s:
+        n = sum(s.descriptors().values())
+        resource.prlimit(s.process.pid, resource.RLIMIT_NOFILE, (n, n))
+        first = [s.connect(timeout=QUICK) for _ in range(4)]
+        deadline = time.monotonic() + QUICK
+        while "ulimit -n" not in s.tail():
+            check(time.monotonic() < deadline, "not a word:", s.tail())
+            time.sleep(0.1)
+        check(s.tail().count("ulimit -n") == 1, "too many:", s.tail())
+        resource.prlimit(s.process.pid, resource.RLIMIT_NOFILE,
+                         (n + 50, n + 50))
+        for c in first:
+            c.close()
+        a = s.get("/count")
+        check(a.status == 200 and a.body == b"1", "the next request", a)
