@@ -231,15 +231,15 @@ def no_descriptors_for_clients():
     """They wait until there are some, and the log says why."""
     with Server([STATIC, "8080"], "-e") as s:
         n = sum(s.descriptors().values())
-        resource.prlimit(s.process.pid, resource.RLIMIT_NOFILE, (n, n))
+        old = resource.prlimit(s.process.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(s.process.pid, resource.RLIMIT_NOFILE, (n, old[1]))
         first = [s.connect(timeout=QUICK) for _ in range(4)]
         deadline = time.monotonic() + QUICK
         while "ulimit -n" not in s.tail():
             check(time.monotonic() < deadline, "not a word:", s.tail())
             time.sleep(0.1)
         check(s.tail().count("ulimit -n") == 1, "too many:", s.tail())
-        resource.prlimit(s.process.pid, resource.RLIMIT_NOFILE,
-                         (n + 50, n + 50))
+        resource.prlimit(s.process.pid, resource.RLIMIT_NOFILE, old)
         for c in first:
             c.close()
         a = s.get("/count")
