@@ -125,12 +125,15 @@ do_arch_prctl(uint64_t op, uint64_t a)
 static int
 sets_mask(uint64_t nr, const uint64_t a[6])
 {
+	uint64_t p;
 
 	switch (nr) {
 	case GKA_SYS_ppoll:
 		return (a[3] != 0);
-	case GKA_SYS_pselect6:
-		return (a[5] != 0);
+	case GKA_SYS_pselect6:		/* { mask, size } */
+		p = 0;
+		return (a[5] != 0 && (gk_copyin(NULL, &p, a[5], sizeof(p)) ||
+		    p != 0));
 	case GKA_SYS_epoll_pwait:
 	case GKA_SYS_epoll_pwait2:
 		return (a[4] != 0);
