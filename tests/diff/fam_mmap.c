@@ -1,0 +1,631 @@
+/*-
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * mmap(2), munmap(2), mremap(2).
+ */
+
+#include "diff.h"
+
+#define RW	(PROT_READ | PROT_WRITE)
+#define ANON	(MAP_PRIVATE | MAP_ANONYMOUS)
+#define GiB	(1UL << 30)
+
+static uint8_t *
+map(void *at, size_t len, int prot, int flags)
+{
+
+	return (mmap(at, len, prot, flags, -1, 0));
+}
+
+/* Like MUST, for what follows a mapping that has to work */
+#define MAPPED(p)	MUST((p) != MAP_FAILED)
+
+CASE(anon_zero_filled)
+{
+	uint8_t *p = map(NULL, 3 * PG, RW, ANON);
+
+	MAPPED(p);
+	SHOW(p[0] | p[PG] | p[3 * PG - 1]);
+	p[PG] = 5;
+	SHOW(p[PG]);
+	RET(munmap(p, 3 * PG));
+	READS(p + PG);
+}
+
+CASE(bad_arguments)
+{
+
+	RET(map(NULL, 0, RW, ANON));
+	RET(map(NULL, PG, RW, MAP_ANONYMOUS));
+	RET(map(NULL, PG, RW, MAP_ANONYMOUS | 0xf));
+	RET(map((void *)123, PG, RW, ANON | MAP_FIXED));
+	RET(map(NULL, 1UL << 47, RW, ANON));
+	RET(map(NULL, (size_t)-1, RW, ANON));
+	RET(map(NULL, (size_t)-4096, RW, ANON));
+	RET(map((void *)(1UL << 47), PG, RW, ANON | MAP_FIXED));
+	RET(map((void *)((1UL << 47) - PG), PG, RW, ANON | MAP_FIXED));
+	RET(map((void *)((1UL << 47) - 2 * PG), 4 * PG, RW, ANON | MAP_FIXED));
+	RET(syscall(SYS_mmap, NULL, PG, RW, ANON, -1, 123));
+	RET(syscall(SYS_mmap, NULL, PG, RW, MAP_PRIVATE, -1, 0));
+	RET(syscall(SYS_mmap, NULL, PG, RW, MAP_PRIVATE, 999, 0));
+	RET(syscall(SYS_mmap, NULL, 0, RW, MAP_PRIVATE, 999, 0));
+}
+
+CASE(unknown_prot_and_flags)
+{
+	uint8_t *p;
+
+	/* Linux ignores unknown bits of prot and of flags */
+	p = map(NULL, PG, RW | 0x40, ANON);
+	SHOW(p != MAP_FAILED);
+	p = map(NULL, PG, RW, ANON | 0x4000000);
+	SHOW(p != MAP_FAILED);
+	p = map(NULL, PG, RW | 0x1000, ANON | MAP_STACK | MAP_NORESERVE);
+	SHOW(p != MAP_FAILED);
+	RET(map(NULL, PG, RW, MAP_SHARED_VALIDATE | MAP_ANONYMOUS));
+}
+
+CASE(hint_free_and_taken)
+{
+	uint8_t *p = map(NULL, 8 * PG, RW, ANON), *q;
+
+	MAPPED(p);
+	RET(munmap(p + 2 * PG, 2 * PG));
+	q = map(p + 2 * PG, 2 * PG, RW, ANON);
+	SHOW(q == p + 2 * PG);
+	q = map(p + 2 * PG, PG, RW, ANON);
+	SHOW(q != MAP_FAILED && (q < p || q >= p + 8 * PG));
+	RET(munmap(q, PG));
+	/* an unaligned hint is rounded */
+	RET(munmap(p + 2 * PG, 2 * PG));
+	q = map(p + 2 * PG + 5, PG, RW, ANON);
+	SHOW(q == p + 2 * PG || q == p + 3 * PG);
+	RET(munmap(p, 8 * PG));
+}
+
+CASE(fixed_replaces)
+{
+	uint8_t *p = map(NULL, 4 * PG, RW, ANON), *q;
+
+	MAPPED(p);
+	memset(p, 1, 4 * PG);
+	q = map(p + PG, 2 * PG, PROT_READ, ANON | MAP_FIXED);
+	SHOW(q == p + PG);
+	SHOW(p[0] + p[PG] + p[3 * PG - 1] + p[3 * PG]);
+	WRITES(p + PG);
+	WRITES(p + 3 * PG);
+	RET(munmap(p, 4 * PG));
+}
+
+CASE(fixed_noreplace)
+{
+	uint8_t *p = map(NULL, 4 * PG, RW, ANON);
+
+	MAPPED(p);
+	RET(map(p + PG, PG, RW, ANON | MAP_FIXED_NOREPLACE));
+	RET(map(p - PG, 2 * PG, RW, ANON | MAP_FIXED_NOREPLACE));
+	RET(munmap(p + PG, PG));
+	SHOW(map(p + PG, PG, RW, ANON | MAP_FIXED_NOREPLACE) == p + PG);
+	RET(map(p + 1, PG, RW, ANON | MAP_FIXED_NOREPLACE));
+	RET(munmap(p, 4 * PG));
+}
+
+CASE(low_addresses)
+{
+
+	/* lower ones are root's on Linux */
+	WORKS(map((void *)0x10000, PG, RW, ANON | MAP_FIXED));
+	WRITES((uint8_t *)0x10000);
+	RET(munmap((void *)0x10000, PG));
+	/* a hint that low goes elsewhere */
+	SHOW(map((void *)PG, PG, RW, ANON) != MAP_FAILED);
+	READS((uint8_t *)8);
+}
+
+CASE(map_32bit)
+{
+	uint8_t *p = map(NULL, PG, RW, ANON | MAP_32BIT);
+
+	MAPPED(p);
+	SHOW((uint64_t)p < 1UL << 31);
+	p[0] = 1;
+	RET(munmap(p, PG));
+	RET(map(NULL, 4 * GiB, PROT_NONE, ANON | MAP_32BIT));
+}
+
+CASE(reserve_a_terabyte)
+{
+	uint8_t *p = map(NULL, 1024 * GiB, PROT_NONE, ANON | MAP_NORESERVE);
+
+	MAPPED(p);
+	READS(p + 512 * GiB);
+	RET(mprotect(p + 512 * GiB, 16 * PG, RW));
+	p[512 * GiB + 5] = 9;
+	SHOW(p[512 * GiB + 5]);
+	WRITES(p + 512 * GiB - 1);
+	RET(mprotect(p + 512 * GiB, 16 * PG, PROT_NONE));
+	READS(p + 512 * GiB + 5);
+	RET(mprotect(p + 512 * GiB, 16 * PG, PROT_READ));
+	SHOW(p[512 * GiB + 5]);
+	RET(munmap(p, 1024 * GiB));
+}
+
+CASE(reserve_many_terabytes)
+{
+	uint8_t *p = map(NULL, 16 * 1024 * GiB, PROT_NONE, ANON | MAP_NORESERVE);
+	uint8_t *q = map(NULL, 32 * 1024 * GiB, PROT_NONE, ANON | MAP_NORESERVE);
+
+	SHOW(p != MAP_FAILED && q != MAP_FAILED);
+	SHOW(map(p + GiB, PG, RW, ANON | MAP_FIXED) == p + GiB);
+	p[GiB] = 1;
+	RET(munmap(p, 16 * 1024 * GiB));
+	RET(munmap(q, 32 * 1024 * GiB));
+	RET(map(NULL, 200 * 1024 * GiB, PROT_NONE, ANON | MAP_NORESERVE));
+}
+
+CASE(aligned_chunk_like_v8)
+{
+	uint8_t *p = map(NULL, 8 * GiB, PROT_NONE, ANON | MAP_NORESERVE), *a;
+
+	MAPPED(p);
+	a = (uint8_t *)(((uint64_t)p + 4 * GiB - 1) & ~(4 * GiB - 1));
+	RET(a != p ? munmap(p, (size_t)(a - p)) : 0);
+	RET(munmap(a + 4 * GiB, (size_t)(p + 8 * GiB - (a + 4 * GiB))));
+	RET(mprotect(a, 256 * PG, RW));
+	a[100] = 1;
+	RET(munmap(a, 4 * GiB));
+}
+
+CASE(munmap_errors)
+{
+	uint8_t *p = map(NULL, 4 * PG, RW, ANON);
+
+	MAPPED(p);
+	RET(munmap(p + 1, PG));
+	RET(munmap(p, 0));
+	RET(munmap(p, (size_t)-1));
+	RET(munmap((void *)(1UL << 47), PG));
+	RET(munmap((void *)((1UL << 47) - 2 * PG), 4 * PG));
+	RET(munmap(p, 1));
+	READS(p);
+	READS(p + PG);
+	RET(munmap(p, 4 * PG));
+	RET(munmap(p, 4 * PG));
+	RET(munmap((void *)0, PG));
+}
+
+CASE(munmap_partial)
+{
+	uint8_t *p = map(NULL, 10 * PG, RW, ANON);
+	int i;
+
+	MAPPED(p);
+	for (i = 0; i < 10; i++)
+		p[i * (int)PG] = (uint8_t)i;
+	RET(munmap(p + 2 * PG, 2 * PG));
+	RET(munmap(p + 3 * PG, 3 * PG));
+	RET(munmap(p, PG));
+	RET(munmap(p + 9 * PG, PG));
+	for (i = 0; i < 10; i++)
+		say("%d %s", i, probe_text(probe_read(p + i * (int)PG),
+		    p + i * (int)PG));
+	SHOW(p[6 * PG]);
+	RET(munmap(p, 10 * PG));
+}
+
+CASE(munmap_over_several)
+{
+	uint8_t *p = map(NULL, 12 * PG, PROT_NONE, ANON);
+
+	MAPPED(p);
+	MAPPED(map(p + PG, 2 * PG, RW, ANON | MAP_FIXED));
+	MAPPED(map(p + 4 * PG, 2 * PG, PROT_READ,
+	    MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED));
+	RET(munmap(p + 2 * PG, 8 * PG));
+	READS(p + PG);
+	READS(p + 2 * PG);
+	READS(p + 4 * PG);
+	RET(munmap(p, 12 * PG));
+}
+
+CASE(shared_anonymous)
+{
+	uint8_t *p = map(NULL, 2 * PG, RW, MAP_SHARED | MAP_ANONYMOUS);
+
+	MAPPED(p);
+	p[0] = 3;
+	SHOW(p[0] + p[PG]);
+	RET(madvise(p, PG, MADV_DONTNEED));
+	/* shared memory keeps what is in it */
+	SHOW(p[0]);
+	RET(munmap(p, 2 * PG));
+}
+
+CASE(growsdown)
+{
+	uint8_t *p = map(NULL, 512 * PG, PROT_NONE, ANON), *q;
+
+	MAPPED(p);
+	RET(munmap(p, 512 * PG));
+	q = map(p + 480 * PG, 2 * PG, RW, ANON | MAP_GROWSDOWN | MAP_FIXED);
+	MAPPED(q);
+	WRITES(q);
+	WRITES(q - 1);
+	WRITES(q - 3 * PG);
+	SHOW(q[-1]);
+	WRITES(q - 100 * PG);
+	RET(munmap(q - 100 * PG, 102 * PG));
+}
+
+CASE(growsdown_gap)
+{
+	uint8_t *p = map(NULL, 1024 * PG, PROT_NONE, ANON), *q;
+
+	MAPPED(p);
+	RET(munmap(p + 10 * PG, 1014 * PG));
+	q = map(p + 300 * PG, PG, RW, ANON | MAP_GROWSDOWN | MAP_FIXED);
+	MAPPED(q);
+	WRITES(q - PG);
+	/* the stack guard gap is 256 pages: accessible neighbours count */
+	RET(mprotect(p, 10 * PG, RW));
+	WRITES(p + 250 * PG);
+	WRITES(p + 270 * PG);
+	RET(munmap(p, 1024 * PG));
+}
+
+CASE(hugetlb)
+{
+
+	RET(map(NULL, 2UL << 20, RW, ANON | MAP_HUGETLB));
+	RET(map(NULL, 2UL << 20, RW, ANON | MAP_HUGETLB | (21 << 26)));
+}
+
+CASE(populate_and_locked)
+{
+	uint8_t v[4], *p = map(NULL, 4 * PG, RW, ANON | MAP_POPULATE);
+
+	MAPPED(p);
+	RET(mincore(p, 4 * PG, v));
+	SHOW((v[0] & v[1] & v[2] & v[3]) & 1);
+	RET(munmap(p, 4 * PG));
+	p = map(NULL, 4 * PG, RW, ANON | MAP_LOCKED);
+	MAPPED(p);
+	RET(mincore(p, 4 * PG, v));
+	SHOW((v[0] & v[3]) & 1);
+	RET(munmap(p, 4 * PG));
+}
+
+CASE(many_mappings)
+{
+	uint8_t *p[600];
+	int i, bad = 0;
+
+	for (i = 0; i < 600; i++) {
+		p[i] = map(NULL, 2 * PG, i % 2 ? RW : PROT_READ, ANON);
+		if (p[i] == MAP_FAILED)
+			bad++;
+		else if (i % 2)
+			p[i][PG] = (uint8_t)i;
+	}
+	SHOW(bad);
+	for (i = 1; i < 600; i += 2)
+		bad += p[i][PG] != (uint8_t)i;
+	SHOW(bad);
+	for (i = 0; i < 600; i++)
+		bad += munmap(p[i], 2 * PG) != 0;
+	SHOW(bad);
+}
+
+CASE(dev_zero)
+{
+	int fd = open("/dev/zero", O_RDWR);
+	uint8_t *p = mmap(NULL, 2 * PG, RW, MAP_PRIVATE, fd, 0);
+
+	MAPPED(p);
+	SHOW(p[5]);
+	p[5] = 1;
+	SHOW(p[5]);
+	RET(munmap(p, 2 * PG));
+	p = mmap(NULL, 2 * PG, RW, MAP_SHARED, fd, 0);
+	MAPPED(p);
+	p[0] = 1;
+	RET(munmap(p, 2 * PG));
+	RET(close(fd));
+	fd = open("/dev/null", O_RDWR);
+	RET(mmap(NULL, PG, RW, MAP_PRIVATE, fd, 0));
+	RET(close(fd));
+}
+
+/* A file of n bytes, each the number of its page + 1; its descriptor */
+static int
+file(size_t n, int flags)
+{
+	int fd = open("f", O_RDWR | O_CREAT | O_TRUNC, 0600);
+	size_t i;
+	uint8_t b[PG];
+
+	for (i = 0; i < n; i += PG) {
+		memset(b, (int)(i / PG + 1), PG);
+		if (write(fd, b, n - i < PG ? n - i : PG) < 0)
+			say("write: %s", errno_name(errno));
+	}
+	(void)close(fd);
+	return (open("f", flags));
+}
+
+static void
+file_end(int fd)
+{
+
+	RET(close(fd));
+	RET(unlink("f"));
+	tmp_leave();
+}
+
+CASE(file_private)
+{
+	uint8_t *p, c = 9;
+	int fd;
+
+	tmp_enter();
+	fd = file(3 * PG - 10, O_RDWR);
+	p = mmap(NULL, 3 * PG, RW, MAP_PRIVATE, fd, 0);
+	MAPPED(p);
+	SHOW(p[0] + p[PG] + p[2 * PG]);
+	SHOW(p[3 * PG - 10]);	/* behind the end: zero */
+	p[0] = 7;
+	RET(pread(fd, &c, 1, 0));
+	SHOW(c);
+	RET(munmap(p, 3 * PG));
+	p = mmap(NULL, PG, RW, MAP_PRIVATE, fd, (off_t)PG);
+	MAPPED(p);
+	SHOW(p[0]);
+	RET(madvise(p, PG, MADV_DONTNEED));
+	SHOW(p[0]);
+	p[0] = 77;
+	RET(madvise(p, PG, MADV_DONTNEED));
+	SHOW(p[0]);
+	RET(munmap(p, PG));
+	file_end(fd);
+}
+
+CASE(file_behind_the_end)
+{
+	uint8_t *p;
+	int fd;
+
+	tmp_enter();
+	fd = file(PG + 10, O_RDONLY);
+	p = mmap(NULL, 4 * PG, PROT_READ, MAP_PRIVATE, fd, 0);
+	MAPPED(p);
+	READS(p + PG + 20);
+	READS(p + 2 * PG);
+	READS(p + 3 * PG);
+	RET(munmap(p, 4 * PG));
+	RET(mmap(NULL, PG, PROT_READ, MAP_PRIVATE, fd, 1));
+	WORKS(mmap(NULL, PG, PROT_READ, MAP_PRIVATE, fd, 1L << 40));
+	RET(mmap(NULL, PG, PROT_READ, MAP_PRIVATE, fd, (off_t)(~0UL << 12)));
+	file_end(fd);
+}
+
+CASE(file_access_modes)
+{
+	int fd;
+
+	tmp_enter();
+	fd = file(PG, O_RDONLY);
+	WORKS(mmap(NULL, PG, PROT_READ, MAP_SHARED, fd, 0));
+	RET(mmap(NULL, PG, RW, MAP_SHARED, fd, 0));
+	WORKS(mmap(NULL, PG, RW, MAP_PRIVATE, fd, 0));
+	RET(close(fd));
+	fd = open("f", O_WRONLY);
+	RET(mmap(NULL, PG, PROT_WRITE, MAP_SHARED, fd, 0));
+	RET(mmap(NULL, PG, PROT_READ, MAP_PRIVATE, fd, 0));
+	RET(close(fd));
+	fd = open(".", O_RDONLY);
+	RET(mmap(NULL, PG, PROT_READ, MAP_PRIVATE, fd, 0));
+	RET(close(fd));
+	fd = open("f", O_PATH);
+	RET(mmap(NULL, PG, PROT_READ, MAP_PRIVATE, fd, 0));
+	file_end(fd);
+}
+
+CASE(file_shared_protect)
+{
+	uint8_t *p;
+	int fd;
+
+	tmp_enter();
+	fd = file(PG, O_RDONLY);
+	p = mmap(NULL, PG, PROT_READ, MAP_SHARED, fd, 0);
+	MAPPED(p);
+	/* no way to write through a descriptor that cannot */
+	RET(mprotect(p, PG, RW));
+	WRITES(p);
+	RET(munmap(p, PG));
+	file_end(fd);
+}
+
+CASE(file_shared_write)
+{
+	uint8_t *p, c = 0;
+	int fd;
+
+	tmp_enter();
+	fd = file(2 * PG, O_RDWR);
+	p = mmap(NULL, 2 * PG, RW, MAP_SHARED, fd, 0);
+	MAPPED(p);
+	p[0] = 42;
+	RET(msync(p, PG, MS_SYNC));
+	RET(pread(fd, &c, 1, 0));
+	SHOW(c);
+	RET(munmap(p, 2 * PG));
+	RET(pread(fd, &c, 1, 0));
+	SHOW(c);
+	file_end(fd);
+}
+
+CASE(closed_file_stays)
+{
+	uint8_t *p;
+	int fd;
+
+	tmp_enter();
+	fd = file(PG, O_RDONLY);
+	p = mmap(NULL, PG, PROT_READ, MAP_PRIVATE, fd, 0);
+	MAPPED(p);
+	file_end(fd);
+	SHOW(p[100]);
+	RET(munmap(p, PG));
+}
+
+/* ---- mremap ------------------------------------------------------------------------- */
+
+CASE(remap_grow_in_place)
+{
+	uint8_t *p = map(NULL, 8 * PG, RW, ANON), *q;
+
+	MAPPED(p);
+	p[0] = 1;
+	RET(munmap(p + 4 * PG, 4 * PG));
+	q = mremap(p, 4 * PG, 6 * PG, 0);
+	SHOW(q == p);
+	SHOW(q[5 * PG]);
+	q[5 * PG] = 1;
+	RET(munmap(p, 8 * PG));
+}
+
+CASE(remap_no_room)
+{
+	uint8_t *p = map(NULL, 8 * PG, RW, ANON), *q;
+
+	MAPPED(p);
+	p[0] = 1;
+	p[3 * PG] = 2;
+	RET(mprotect(p + 4 * PG, PG, PROT_READ));
+	RET(mremap(p, 4 * PG, 6 * PG, 0));
+	q = mremap(p, 4 * PG, 6 * PG, MREMAP_MAYMOVE);
+	MAPPED(q);
+	SHOW(q != p);
+	SHOW(q[0] + q[3 * PG] + q[5 * PG]);
+	READS(p);
+	READS(p + 4 * PG);
+	RET(munmap(p + 4 * PG, 4 * PG));
+	RET(munmap(q, 6 * PG));
+}
+
+CASE(remap_shrink)
+{
+	uint8_t *p = map(NULL, 8 * PG, RW, ANON);
+
+	MAPPED(p);
+	p[0] = 1;
+	SHOW(mremap(p, 8 * PG, 2 * PG, 0) == (void *)p);
+	READS(p + PG);
+	READS(p + 2 * PG);
+	SHOW(mremap(p, 2 * PG, 2 * PG, 0) == (void *)p);
+	RET(munmap(p, 2 * PG));
+}
+
+CASE(remap_errors)
+{
+	uint8_t *p = map(NULL, 4 * PG, RW, ANON);
+
+	MAPPED(p);
+	RET(mremap(p + 1, PG, 2 * PG, MREMAP_MAYMOVE));
+	RET(mremap(p, PG, 0, MREMAP_MAYMOVE));
+	RET(mremap(p, PG, 2 * PG, 8));
+	RET(mremap(p, PG, 2 * PG, MREMAP_FIXED, p));
+	RET(mremap(p, 2 * PG, 2 * PG, MREMAP_MAYMOVE | MREMAP_FIXED, p + PG));
+	RET(mremap(p, PG, PG, MREMAP_MAYMOVE | MREMAP_FIXED, p + 1));
+	RET(mremap(p, 0, PG, MREMAP_MAYMOVE));
+	RET(mremap(p, 8 * PG, 9 * PG, MREMAP_MAYMOVE));
+	RET(munmap(p, 4 * PG));
+	RET(mremap(p, PG, 2 * PG, MREMAP_MAYMOVE));
+}
+
+CASE(remap_fixed)
+{
+	uint8_t *p = map(NULL, 2 * PG, RW, ANON), *q, *r;
+
+	MAPPED(p);
+	q = map(NULL, 4 * PG, PROT_READ, ANON);
+	MAPPED(q);
+	p[0] = 1;
+	p[PG] = 2;
+	r = mremap(p, 2 * PG, 2 * PG, MREMAP_MAYMOVE | MREMAP_FIXED, q + PG);
+	SHOW(r == q + PG);
+	SHOW(r[0] + r[PG]);
+	r[PG] = 4;
+	WRITES(q);
+	WRITES(q + 3 * PG);
+	READS(p);
+	RET(munmap(q, 4 * PG));
+}
+
+CASE(remap_dontunmap)
+{
+	uint8_t *p = map(NULL, 2 * PG, RW, ANON), *q;
+
+	MAPPED(p);
+	p[0] = 1;
+	q = mremap(p, 2 * PG, 2 * PG, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, 0);
+	MAPPED(q);
+	SHOW(q[0]);
+	SHOW(p[0]);
+	p[0] = 5;
+	SHOW(q[0]);
+	RET(mremap(p, 2 * PG, PG, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, 0));
+	RET(mremap(p, 2 * PG, 2 * PG, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, 5));
+	RET(munmap(p, 2 * PG));
+	RET(munmap(q, 2 * PG));
+}
+
+CASE(remap_keeps_protection)
+{
+	uint8_t *p = map(NULL, 2 * PG, RW, ANON), *q;
+
+	MAPPED(p);
+	p[0] = 3;
+	RET(mprotect(p, 2 * PG, PROT_READ));
+	q = map(NULL, 64 * PG, PROT_NONE, ANON);
+	MAPPED(q);
+	q = mremap(p, 2 * PG, 2 * PG, MREMAP_MAYMOVE | MREMAP_FIXED, q);
+	MAPPED(q);
+	SHOW(q[0]);
+	WRITES(q);
+	RET(munmap(q, 64 * PG));
+}
+
+CASE(remap_part)
+{
+	uint8_t *p = map(NULL, 6 * PG, RW, ANON), *q;
+	int i;
+
+	MAPPED(p);
+	for (i = 0; i < 6; i++)
+		p[i * (int)PG] = (uint8_t)(i + 1);
+	q = mremap(p + 2 * PG, 2 * PG, 16 * PG, MREMAP_MAYMOVE);
+	MAPPED(q);
+	SHOW(q[0] + q[PG] + q[2 * PG]);
+	for (i = 0; i < 6; i++)
+		say("%d %s", i, probe_text(probe_read(p + i * (int)PG),
+		    p + i * (int)PG));
+	RET(munmap(p, 6 * PG));
+	RET(munmap(q, 16 * PG));
+}
+
+CASE(remap_large_is_a_move)
+{
+	size_t n = 64UL << 20;
+	uint8_t *p = map(NULL, n, RW, ANON), *q;
+
+	MAPPED(p);
+	p[0] = 1;
+	p[n - 1] = 2;
+	MAPPED(map(NULL, PG, RW, ANON));
+	q = mremap(p, n, 2 * n, MREMAP_MAYMOVE);
+	MAPPED(q);
+	SHOW(q[0] + q[n - 1] + q[n] + q[2 * n - 1]);
+	RET(munmap(q, 2 * n));
+}
