@@ -116,10 +116,10 @@ void thread_exit(struct machine *, struct thread *);
 /* wake up to n waiters on addr whose bits match; how many */
 int futex_wake(struct machine *, uint64_t addr, int n, uint32_t bits);
 /*
- * A fault or kill: make sig pending for t (NULL: the process).  si_code and
- * value go to siginfo.
+ * Make sig pending for t (NULL: the process).  si_code and value go to
+ * siginfo.  -EAGAIN when a real-time signal finds the queue full.
  */
-void signal_send(struct machine *, struct thread *, int sig, int si_code,
+int64_t signal_send(struct machine *, struct thread *, int sig, int si_code,
     uint64_t value);
 /*
  * A synchronous fault of t (SIGSEGV, SIGFPE, ...): if it is blocked or

@@ -97,7 +97,8 @@ proc_init_limits(struct proc *p)
 	p->rlim[RLIMIT_CORE][0] = 0;
 	p->rlim[RLIMIT_NOFILE][0] = p->rlim[RLIMIT_NOFILE][1] = GK_NFD;
 	p->rlim[RLIMIT_NPROC][0] = p->rlim[RLIMIT_NPROC][1] = MAX_THREADS;
-	p->rlim[RLIMIT_SIGPENDING][0] = p->rlim[RLIMIT_SIGPENDING][1] = 4096;
+	p->rlim[RLIMIT_SIGPENDING][0] = p->rlim[RLIMIT_SIGPENDING][1] =
+	    MAX_SIGQ;
 	p->rlim[RLIMIT_MEMLOCK][0] = p->rlim[RLIMIT_MEMLOCK][1] = 8UL << 20;
 	p->rlim[RLIMIT_MSGQUEUE][0] = p->rlim[RLIMIT_MSGQUEUE][1] = 819200;
 	p->rlim[RLIMIT_NICE][0] = p->rlim[RLIMIT_NICE][1] = 0;

@@ -148,8 +148,9 @@ status_signals(const struct machine *m, const struct thread *t,
 		else if (m->proc.sigact[s].handler != 0)
 			cgt |= 1ULL << (s - 1);
 	}
-	text_add(x, "SigQ:\t0/1024\nSigPnd:\t%016jx\nShdPnd:\t%016jx\n"
+	text_add(x, "SigQ:\t%u/%u\nSigPnd:\t%016jx\nShdPnd:\t%016jx\n"
 	    "SigBlk:\t%016jx\nSigIgn:\t%016jx\nSigCgt:\t%016jx\n",
+	    m->proc.nsigq, MAX_SIGQ,
 	    (uintmax_t)(t == NULL ? 0 : t->sigpending),
 	    (uintmax_t)m->proc.sigpending,
 	    (uintmax_t)(t == NULL ? 0 : t->sigmask), (uintmax_t)ign,

@@ -203,8 +203,7 @@ sys_kill(struct machine *m, struct thread *t, const uint64_t a[6])
 		return (0);
 	if (bad_signal(a[1]))
 		return (-EINVAL);
-	signal_send(m, NULL, sig, SI_USER, 0);
-	return (0);
+	return (signal_send(m, NULL, sig, SI_USER, 0));
 }
 
 static int64_t
@@ -222,8 +221,7 @@ send_thread(struct machine *m, int32_t tid, uint64_t usig, int code,
 		return (0);
 	if (bad_signal(usig))
 		return (-EINVAL);
-	signal_send(m, t, (int32_t)usig, code, value);
-	return (0);
+	return (signal_send(m, t, (int32_t)usig, code, value));
 }
 
 int64_t
@@ -281,8 +279,7 @@ sys_rt_sigqueueinfo(struct machine *m, struct thread *t, const uint64_t a[6])
 		return (0);
 	if (bad_signal(a[1]))
 		return (-EINVAL);
-	signal_send(m, NULL, (int)a[1], si.code, si.u.rt.value);
-	return (0);
+	return (signal_send(m, NULL, (int)a[1], si.code, si.u.rt.value));
 }
 
 int64_t

@@ -4,13 +4,14 @@
  * Signals: sending, choosing the next one, default actions, the end of a wait.
  *
  * A pending signal is a bit with one record of where it came from: a second
- * one of the same number before the first is taken is lost, as for Linux's
- * ordinary signals (real-time ones do not queue here).
+ * one of the same number before the first is taken is lost if it is an
+ * ordinary signal; real-time ones queue in m->sigq.
  */
 
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 
 #include "linux/sys_proc.h"
@@ -24,6 +25,7 @@
 			    SIGBIT(SIGWINCH) | SIGBIT(SIGCONT) | \
 			    SIGBIT(SIGSTOP) | SIGBIT(SIGTSTP) | \
 			    SIGBIT(SIGTTIN) | SIGBIT(SIGTTOU))
+#define GUEST_SIGRTMIN	32
 /* Frames that one return to user mode may build */
 #define MAX_FRAMES	(2 * NSIG_GUEST + 2)
 
@@ -103,36 +105,132 @@ tell_waiters(struct machine *m, struct thread *only, int sig)
 	}
 }
 
-void
+/* ---- the queue of real-time signals ----------------------------------- */
+
+static uint16_t
+queue_id(const struct machine *m, const struct thread *t)
+{
+
+	return ((uint16_t)(t == NULL ? 0 : t - m->thread + 1));
+}
+
+static unsigned
+queue_find(const struct machine *m, const struct thread *t, int sig)
+{
+	uint16_t id = queue_id(m, t);
+	unsigned u;
+
+	for (u = 0; u < m->proc.nsigq; u++)
+		if (m->sigq[u].thread == id && m->sigq[u].sig == sig)
+			break;
+	return (u);
+}
+
+static void
+queue_remove(struct machine *m, unsigned u)
+{
+
+	m->proc.nsigq--;
+	memmove(&m->sigq[u], &m->sigq[u + 1],
+	    (m->proc.nsigq - u) * sizeof(m->sigq[0]));
+}
+
+static uint64_t *
+pending_of(struct machine *m, struct thread *t)
+{
+
+	return (t != NULL ? &t->sigpending : &m->proc.sigpending);
+}
+
+static void
+record(struct machine *m, struct thread *t, int sig, int code, uint64_t value)
+{
+
+	*pending_of(m, t) |= SIGBIT(sig);
+	if (t != NULL) {
+		t->sig_code[sig] = code;
+		t->sig_val[sig] = value;
+	} else {
+		m->proc.sig_code[sig] = code;
+		m->proc.sig_val[sig] = value;
+	}
+}
+
+/* sig was taken: the next of its number is pending now. */
+static void
+queue_next(struct machine *m, struct thread *t, int sig)
+{
+	unsigned u;
+
+	if (m->proc.nsigq == 0)
+		return;
+	u = queue_find(m, t, sig);
+	if (u == m->proc.nsigq)
+		return;
+	record(m, t, sig, m->sigq[u].code, m->sigq[u].value);
+	queue_remove(m, u);
+}
+
+/* As RLIMIT_SIGPENDING has it: kill(2) needs no record, others do. */
+static int64_t
+queue_full(const struct machine *m, int sig, int code)
+{
+	uint64_t limit = m->proc.rlim[RLIMIT_SIGPENDING][0];
+
+	if (sig < GUEST_SIGRTMIN || code == SI_USER || code == SI_TIMER ||
+	    code > 0)
+		return (0);
+	return (m->proc.nsigq >= limit || m->proc.nsigq >= MAX_SIGQ);
+}
+
+int64_t
 signal_send(struct machine *m, struct thread *t, int sig, int si_code,
     uint64_t value)
 {
-	uint64_t *pending;
 
 	CHECK_OBJ_NOTNULL(m, MACHINE_MAGIC);
 	if (sig < 1 || sig > NSIG_GUEST)
-		return;
+		return (-EINVAL);
 	if (is_ignored(m, sig) && !is_kept(m, t, sig))
-		return;
-	pending = t != NULL ? &t->sigpending : &m->proc.sigpending;
-	if (*pending & SIGBIT(sig))
-		return;
-	*pending |= SIGBIT(sig);
-	if (t != NULL) {
-		t->sig_code[sig] = si_code;
-		t->sig_val[sig] = value;
-	} else {
-		m->proc.sig_code[sig] = si_code;
-		m->proc.sig_val[sig] = value;
-	}
+		return (0);
+	if (queue_full(m, sig, si_code))
+		return (-EAGAIN);
+	if (!(*pending_of(m, t) & SIGBIT(sig)))
+		record(m, t, sig, si_code, value);
+	else if (sig >= GUEST_SIGRTMIN && m->proc.nsigq < MAX_SIGQ)
+		m->sigq[m->proc.nsigq++] = (struct sigq){
+			.thread = queue_id(m, t), .sig = (uint8_t)sig,
+			.code = si_code, .value = value,
+		};
 	tell_waiters(m, t, sig);
+	return (0);
+}
+
+void
+signal_drop(struct machine *m, struct thread *t, int sig)
+{
+	unsigned u;
+
+	while (m->proc.nsigq != 0 &&
+	    (u = queue_find(m, t, sig)) != m->proc.nsigq)
+		queue_remove(m, u);
+	*pending_of(m, t) &= ~SIGBIT(sig);
+}
+
+void
+signal_drop_all(struct machine *m, struct thread *t)
+{
+	uint64_t set;
+
+	for (set = *pending_of(m, t); set != 0; set &= set - 1)
+		signal_drop(m, t, __builtin_ctzl(set) + 1);
 }
 
 void
 signal_sigpipe(struct machine *m, struct thread *t)
 {
 
-	signal_send(m, t, SIGPIPE, SI_USER, 0);
+	(void)signal_send(m, t, SIGPIPE, SI_USER, 0);
 }
 
 void
@@ -142,9 +240,10 @@ signal_flush_ignored(struct machine *m, int sig)
 
 	if (!is_ignored(m, sig))
 		return;
-	m->proc.sigpending &= ~SIGBIT(sig);
+	signal_drop(m, NULL, sig);
 	for (u = 0; u < m->proc.hi_thread; u++)
-		m->thread[u].sigpending &= ~SIGBIT(sig);
+		if (m->thread[u].state != T_FREE)
+			signal_drop(m, &m->thread[u], sig);
 }
 
 /* ---- taking ---------------------------------------------------------- */
@@ -203,6 +302,7 @@ signal_take(struct machine *m, struct thread *t, uint64_t set,
 	if (sig != 0) {
 		t->sigpending &= ~SIGBIT(sig);
 		fill_info(m, sig, t->sig_code[sig], t->sig_val[sig], si);
+		queue_next(m, t, sig);
 		return (sig);
 	}
 	sig = lowest(m->proc.sigpending & set);
@@ -210,6 +310,7 @@ signal_take(struct machine *m, struct thread *t, uint64_t set,
 		m->proc.sigpending &= ~SIGBIT(sig);
 		fill_info(m, sig, m->proc.sig_code[sig], m->proc.sig_val[sig],
 		    si);
+		queue_next(m, NULL, sig);
 	}
 	return (sig);
 }
@@ -252,9 +353,7 @@ force(struct machine *m, struct thread *t, int sig, int code, uint64_t addr,
 		die(m, t, sig, detail);
 		return (-1);
 	}
-	t->sigpending |= SIGBIT(sig);
-	t->sig_code[sig] = code;
-	t->sig_val[sig] = addr;
+	record(m, t, sig, code, addr);
 	return (0);
 }
 

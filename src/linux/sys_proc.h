@@ -167,6 +167,10 @@ void futex_exit(struct machine *, struct thread *);
  */
 int signal_take(struct machine *, struct thread *, uint64_t set,
     struct guest_siginfo *);
+/* t (NULL: the process) forgets a pending signal, and all that queue for it. */
+void signal_drop(struct machine *, struct thread *, int sig);
+/* ... every one: t is about to end. */
+void signal_drop_all(struct machine *, struct thread *);
 /* Pending ones of a signal that is now ignored are lost. */
 void signal_flush_ignored(struct machine *, int sig);
 /* A fault that the kernel raises itself; as signal_fault() */

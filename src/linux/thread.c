@@ -120,6 +120,7 @@ thread_free(struct machine *m, struct thread *t)
 	assert(t->state != T_FREE);
 	assert(m->proc.nthreads > 0);
 	m->proc.dead_cpu_ns += t->cpu_ns;
+	signal_drop_all(m, t);
 	t->state = T_FREE;
 	t->futex = 0;
 	m->proc.nthreads--;

@@ -65,7 +65,7 @@ gtimer_fire(struct machine *m, struct gtimer *g, uint64_t now)
 	} else {
 		g->fired = 1;
 		n--;
-		signal_send(m, t, g->signo, SI_TIMER, g->value);
+		(void)signal_send(m, t, g->signo, SI_TIMER, g->value);
 	}
 	g->overrun = n > INT32_MAX ? INT32_MAX : (int32_t)n;
 	return (1);
@@ -94,7 +94,7 @@ timers_run(struct machine *m)
 	now = machine_mono(m);
 	if (p->itimer_next != 0 && p->itimer_next <= now) {
 		(void)advance(now, p->itimer_interval, &p->itimer_next);
-		signal_send(m, NULL, SIGALRM, GUEST_SI_KERNEL, 0);
+		(void)signal_send(m, NULL, SIGALRM, GUEST_SI_KERNEL, 0);
 		sent = 1;
 	}
 	first = sooner(first, p->itimer_next);

@@ -81,6 +81,16 @@ struct ksigaction {			/* as the kernel's ABI has it */
 	uint64_t	handler, flags, restorer, mask;
 };
 
+/* A real-time signal behind one of the same number that is pending */
+struct sigq {
+	uint16_t	thread;		/* index + 1; 0: the process */
+	uint8_t		sig;
+	int32_t		code;
+	uint64_t	value;
+};
+
+#define MAX_SIGQ	512
+
 #define MAX_GTIMER	32
 
 struct gtimer {				/* timer_create(2) */
@@ -107,6 +117,7 @@ struct proc {
 	int32_t		sig_code[NSIG_GUEST + 1];
 	uint64_t	sig_val[NSIG_GUEST + 1];
 	struct ksigaction sigact[NSIG_GUEST + 1];
+	uint32_t	nsigq;		/* of machine.sigq */
 	uint64_t	itimer_next, itimer_interval;	/* ITIMER_REAL, ns */
 	struct gtimer	gtimer[MAX_GTIMER];
 	uint64_t	futex_seq;
@@ -132,6 +143,7 @@ struct machine {
 	enum machine_stage stage;
 	struct proc	proc;
 	struct thread	thread[MAX_THREADS];
+	struct sigq	sigq[MAX_SIGQ];	/* in the order of sending */
 	struct kvm_xsave *xsave[MAX_THREADS];	/* of threads not in the vCPU */
 	struct hfile	*hfile[MAX_HFILE];
 	unsigned	hi_hfile;

@@ -130,6 +130,10 @@ void runner_free(struct runner **);
 /* Call fn(priv) on the runner's thread and wait for it. */
 void runner_call(struct runner *, void (*fn)(void *), void *priv);
 
+/* trap_x86_64.c: the exception in the vCPU becomes t's signal; a page fault
+ * this one */
+void trap_signal(struct machine *, struct thread *, int pf_sig, int pf_code);
+
 /* symbol.c */
 const char *machine_symbol(struct machine *, uint64_t rip, char *, size_t);
 

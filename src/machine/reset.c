@@ -83,6 +83,7 @@ threads_reset(struct machine *m)
 	}
 	memcpy(m->thread, im->thread,
 	    im->proc.hi_thread * sizeof m->thread[0]);
+	memcpy(m->sigq, im->sigq, im->proc.nsigq * sizeof m->sigq[0]);
 	memcpy(&m->proc, &im->proc, sizeof m->proc);
 	memset(m->xs_own, 0, sizeof m->xs_own);
 }

@@ -365,26 +365,6 @@ on_syscall(struct machine *m, struct thread *t)
 		m->pend = PEND_USER;
 }
 
-/* Exceptions other than page faults: signal, si_code. Intel SDM 6.15 */
-static const struct {
-	uint8_t	sig, code;
-} fault_signal[32] = {
-	[0]  = { SIGFPE, FPE_INTDIV },
-	[1]  = { SIGTRAP, TRAP_TRACE },
-	[3]  = { SIGTRAP, 0x80 },
-	[4]  = { SIGSEGV, 0x80 },
-	[5]  = { SIGSEGV, 0x80 },
-	[6]  = { SIGILL, ILL_ILLOPN },
-	[7]  = { SIGFPE, FPE_FLTINV },
-	[10] = { SIGSEGV, 0x80 },
-	[11] = { SIGBUS, BUS_ADRERR },
-	[12] = { SIGBUS, 0x80 },
-	[13] = { SIGSEGV, 0x80 },
-	[16] = { SIGFPE, FPE_FLTINV },
-	[17] = { SIGBUS, BUS_ADRALN },
-	[19] = { SIGFPE, FPE_FLTINV },
-};
-
 /* A fault on a page that is mapped: a translation KVM still holds. */
 static int
 spurious(struct machine *m, uint64_t addr)
@@ -419,14 +399,15 @@ out_of_memory(struct machine *m)
 		    m->opt->max_main_memory);
 }
 
-/* 1: handled, go on where it was; 0: a signal is due, *code says which */
+/* 1: handled, go on where it was; 0: this signal is due */
 static int
-page_fault(struct machine *m, int *code)
+page_fault(struct machine *m, int *sig, int *code)
 {
 	const uint64_t ec = m->vcpu->error_code, addr = m->vcpu->cr2;
 	uint64_t before = m->as->faults;
 	int i;
 
+	*sig = SIGSEGV;
 	*code = SEGV_MAPERR;
 	if (addr < GVA_USER_MIN || addr >= GVA_USER_END)
 		return (0);
@@ -437,6 +418,10 @@ page_fault(struct machine *m, int *code)
 	}
 	if (i == -EACCES)
 		*code = SEGV_ACCERR;
+	if (i == -ENXIO) {		/* behind the end of a file */
+		*sig = SIGBUS;
+		*code = BUS_ADRERR;
+	}
 	if (i != 0)
 		return (0);
 	m->st.faults++;
@@ -454,10 +439,10 @@ on_fault(struct machine *m, struct thread *t)
 {
 	struct vcpu *v = m->vcpu;
 	struct kvm_regs regs;
-	int code = 0, in_kernel, sig;
+	int code = 0, in_kernel, sig = SIGSEGV;
 
 	vcpu_user_regs(v, &regs, &in_kernel);
-	if (v->vector == 14 && page_fault(m, &code)) {
+	if (v->vector == 14 && page_fault(m, &sig, &code)) {
 		m->in_blob = in_kernel;
 		if (in_kernel)
 			vcpu_set_kernel(v, 0);
@@ -482,16 +467,7 @@ on_fault(struct machine *m, struct thread *t)
 	t->regs = regs;
 	m->pend = PEND_USER;
 	m->exit_of = -1;
-	sig = fault_signal[v->vector].sig;
-	if (v->vector == 14)
-		sig = SIGSEGV;
-	else
-		code = fault_signal[v->vector].code;
-	if (sig == 0)
-		sig = SIGSEGV;
-	(void)signal_fault(m, t, sig, code, v->vector == 14 ? v->cr2 :
-	    (v->vector == 0 || v->vector == 6 || v->vector == 16 ||
-	    v->vector == 19) ? regs.rip : 0, v->vector, v->error_code);
+	trap_signal(m, t, sig, code);
 }
 
 /* Kicked: why? */

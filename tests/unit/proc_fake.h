@@ -19,6 +19,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 
 #include "layout.h"
@@ -228,6 +229,7 @@ fake_setup(void **state)
 	fake.magic = MACHINE_MAGIC;
 	fake.proc.pid = FAKE_PID;
 	fake.proc.uid = 1000;
+	fake.proc.rlim[RLIMIT_SIGPENDING][0] = MAX_SIGQ;
 	memset(fake_mem, 0, sizeof(fake_mem));
 	fake_mono = 1000 * NSEC;
 	fake_real = 1700000000 * NSEC;

@@ -106,7 +106,7 @@ test_frame(void **state)
 	(void)fake_put(T0->regs.rsp - 128, red, sizeof(red));
 	before = T0->regs;
 	T0->sigmask = SIGBIT(SIGHUP);
-	signal_send(&fake, NULL, SIGUSR1, SI_USER, 0);
+	(void)signal_send(&fake, NULL, SIGUSR1, SI_USER, 0);
 	assert_true(signal_pending(&fake, T0));
 	assert_int_equal(signal_deliver(&fake, T0), 1);
 	assert_false(signal_pending(&fake, T0));
@@ -170,7 +170,7 @@ test_round_trip(void **state)
 	before = T0->regs;
 	xs = fake_xsave[0];
 	T0->sigmask = SIGBIT(SIGHUP);
-	signal_send(&fake, T0, SIGUSR1, SI_TKILL, 0);
+	(void)signal_send(&fake, T0, SIGUSR1, SI_TKILL, 0);
 	assert_int_equal(signal_deliver(&fake, T0), 1);
 	assert_int_equal(T0->sigmask, ~SIG_UNBLOCKABLE);
 	/* The handler leaves nothing as it was */
@@ -197,9 +197,9 @@ test_nested(void **state)
 	action(SIGSEGV, HANDLER + 16, 0, 0);
 	action(SIGUSR2, HANDLER + 32, 0, 0);
 	before = T0->regs;
-	signal_send(&fake, NULL, SIGUSR2, SI_USER, 0);
-	signal_send(&fake, T0, SIGUSR1, SI_USER, 0);
-	signal_send(&fake, T0, SIGSEGV, SI_USER, 0);
+	(void)signal_send(&fake, NULL, SIGUSR2, SI_USER, 0);
+	(void)signal_send(&fake, T0, SIGUSR1, SI_USER, 0);
+	(void)signal_send(&fake, T0, SIGSEGV, SI_USER, 0);
 	assert_int_equal(signal_deliver(&fake, T0), 1);
 	/* SIGSEGV was taken first, the process's last: on top */
 	assert_int_equal(T0->regs.rip, HANDLER + 32);
@@ -221,7 +221,7 @@ test_changed_context(void **state)
 
 	(void)state;
 	action(SIGUSR1, HANDLER, 0, 0);
-	signal_send(&fake, T0, SIGUSR1, SI_USER, 0);
+	(void)signal_send(&fake, T0, SIGUSR1, SI_USER, 0);
 	assert_int_equal(signal_deliver(&fake, T0), 1);
 	uc = frame_uc(T0);
 	uc->uc_mcontext.gregs[REG_RIP] = (greg_t)FAKE_BASE;
@@ -245,7 +245,7 @@ push_frame(void)
 
 	(void)fake_setup(NULL);
 	action(SIGUSR1, HANDLER, 0, 0);
-	signal_send(&fake, T0, SIGUSR1, SI_USER, 0);
+	(void)signal_send(&fake, T0, SIGUSR1, SI_USER, 0);
 	assert_int_equal(signal_deliver(&fake, T0), 1);
 }
 
@@ -415,7 +415,7 @@ test_no_room(void **state)
 	action(SIGUSR1, HANDLER, 0, 0);
 	action(SIGSEGV, HANDLER, 0, 0);
 	T0->regs.rsp = FAKE_BASE + 100;
-	signal_send(&fake, T0, SIGUSR1, SI_USER, 0);
+	(void)signal_send(&fake, T0, SIGUSR1, SI_USER, 0);
 	assert_int_equal(signal_deliver(&fake, T0), 1);
 	dies_from("SIGSEGV");
 	assert_int_equal(fake.proc.exit_status, SIGSEGV);
@@ -423,19 +423,19 @@ test_no_room(void **state)
 	(void)fake_setup(NULL);
 	action(SIGUSR1, HANDLER, 0, 0);
 	fake.proc.sigact[SIGUSR1].flags = 0;
-	signal_send(&fake, T0, SIGUSR1, SI_USER, 0);
+	(void)signal_send(&fake, T0, SIGUSR1, SI_USER, 0);
 	assert_int_equal(signal_deliver(&fake, T0), 1);
 	dies_from("SIGSEGV");
 	(void)fake_setup(NULL);
 	action(SIGUSR1, 0xffffffff81000000, 0, 0);
-	signal_send(&fake, T0, SIGUSR1, SI_USER, 0);
+	(void)signal_send(&fake, T0, SIGUSR1, SI_USER, 0);
 	assert_int_equal(signal_deliver(&fake, T0), 1);
 	dies_from("SIGSEGV");
 	/* Stack pointers that wrap */
 	(void)fake_setup(NULL);
 	action(SIGUSR1, HANDLER, 0, 0);
 	T0->regs.rsp = 64;
-	signal_send(&fake, T0, SIGUSR1, SI_USER, 0);
+	(void)signal_send(&fake, T0, SIGUSR1, SI_USER, 0);
 	assert_int_equal(signal_deliver(&fake, T0), 1);
 	dies_from("SIGSEGV");
 }
@@ -452,10 +452,10 @@ test_altstack(void **state)
 	action(SIGUSR1, HANDLER, SA_ONSTACK, 0);
 	action(SIGUSR2, HANDLER, SA_ONSTACK, 0);
 	action(SIGHUP, HANDLER, 0, 0);
-	signal_send(&fake, T0, SIGHUP, SI_USER, 0);
+	(void)signal_send(&fake, T0, SIGHUP, SI_USER, 0);
 	(void)signal_deliver(&fake, T0);
 	assert_false(altstack_on(T0, T0->regs.rsp));
-	signal_send(&fake, T0, SIGUSR1, SI_USER, 0);
+	(void)signal_send(&fake, T0, SIGUSR1, SI_USER, 0);
 	(void)signal_deliver(&fake, T0);
 	assert_true(altstack_on(T0, T0->regs.rsp));
 	assert_int_equal(frame_uc(T0)->uc_stack.ss_size, ALT_SIZE);
@@ -466,7 +466,7 @@ test_altstack(void **state)
 	assert_int_equal(ss.sp, ALT);
 	assert_int_equal(CALL2(T0, sigaltstack, BUF, 0), -EPERM);
 	/* A second one goes below the first */
-	signal_send(&fake, T0, SIGUSR2, SI_USER, 0);
+	(void)signal_send(&fake, T0, SIGUSR2, SI_USER, 0);
 	(void)signal_deliver(&fake, T0);
 	assert_true(altstack_on(T0, T0->regs.rsp));
 	handler_return(T0);
@@ -477,7 +477,7 @@ test_altstack(void **state)
 	assert_int_equal(T0->alt_size, ALT_SIZE);
 	/* Full: no frame beside it */
 	T0->regs.rsp = ALT + 200;
-	signal_send(&fake, T0, SIGUSR1, SI_USER, 0);
+	(void)signal_send(&fake, T0, SIGUSR1, SI_USER, 0);
 	assert_int_equal(signal_deliver(&fake, T0), 1);
 	dies_from("no frame");
 }
@@ -500,7 +500,7 @@ test_altstack_set(void **state)
 	/* SS_AUTODISARM: gone while the handler runs, back afterwards */
 	alt_stack(T0, ALT, ALT_SIZE, 1U << 31);
 	action(SIGUSR1, HANDLER, SA_ONSTACK, 0);
-	signal_send(&fake, T0, SIGUSR1, SI_USER, 0);
+	(void)signal_send(&fake, T0, SIGUSR1, SI_USER, 0);
 	(void)signal_deliver(&fake, T0);
 	assert_true(T0->regs.rsp > ALT && T0->regs.rsp < ALT + ALT_SIZE);
 	assert_int_equal(T0->alt_size, 0);
@@ -567,7 +567,7 @@ test_action_flags(void **state)
 	assert_int_equal(as_read(NULL, BUF, &act, sizeof(act)), 0);
 	assert_int_equal(act.handler, HANDLER);
 	assert_int_equal(act.flags, SA_NODEFER | SA_RESETHAND | K_RESTORER);
-	signal_send(&fake, T0, SIGUSR1, SI_USER, 0);
+	(void)signal_send(&fake, T0, SIGUSR1, SI_USER, 0);
 	(void)signal_deliver(&fake, T0);
 	assert_int_equal(T0->sigmask, 0);
 	assert_int_equal(fake.proc.sigact[SIGUSR1].handler, GUEST_SIG_DFL);
@@ -589,31 +589,31 @@ test_default_actions(void **state)
 {
 
 	(void)state;
-	signal_send(&fake, T0, SIGCHLD, SI_USER, 0);
-	signal_send(&fake, T0, SIGWINCH, SI_USER, 0);
+	(void)signal_send(&fake, T0, SIGCHLD, SI_USER, 0);
+	(void)signal_send(&fake, T0, SIGWINCH, SI_USER, 0);
 	assert_int_equal(T0->sigpending, 0);
-	signal_send(&fake, NULL, SIGTSTP, SI_USER, 0);
-	signal_send(&fake, NULL, SIGSTOP, SI_USER, 0);
+	(void)signal_send(&fake, NULL, SIGTSTP, SI_USER, 0);
+	(void)signal_send(&fake, NULL, SIGSTOP, SI_USER, 0);
 	assert_int_equal(signal_deliver(&fake, T0), 0);
 	assert_int_equal(fake.proc.sigpending, 0);
-	signal_send(&fake, NULL, 0, SI_USER, 0);
-	signal_send(&fake, NULL, 65, SI_USER, 0);
-	signal_send(&fake, NULL, -1, SI_USER, 0);
+	(void)signal_send(&fake, NULL, 0, SI_USER, 0);
+	(void)signal_send(&fake, NULL, 65, SI_USER, 0);
+	(void)signal_send(&fake, NULL, -1, SI_USER, 0);
 	assert_int_equal(fake.proc.sigpending, 0);
 	/* Blocked: kept, as the action may change */
 	T0->sigmask = SIGBIT(SIGCHLD);
-	signal_send(&fake, T0, SIGCHLD, SI_USER, 0);
+	(void)signal_send(&fake, T0, SIGCHLD, SI_USER, 0);
 	assert_int_equal(T0->sigpending, SIGBIT(SIGCHLD));
 	T0->sigmask = 0;
 	assert_int_equal(signal_deliver(&fake, T0), 0);
 	assert_int_equal(T0->sigpending, 0);
 	/* SIG_IGN throws away what is pending */
 	T0->sigmask = SIGBIT(SIGTERM);
-	signal_send(&fake, NULL, SIGTERM, SI_USER, 0);
+	(void)signal_send(&fake, NULL, SIGTERM, SI_USER, 0);
 	action(SIGTERM, GUEST_SIG_IGN, 0, 0);
 	assert_int_equal(fake.proc.sigpending, 0);
 	T0->sigmask = 0;
-	signal_send(&fake, NULL, SIGTERM, SI_USER, 0);
+	(void)signal_send(&fake, NULL, SIGTERM, SI_USER, 0);
 	assert_false(signal_pending(&fake, T0));
 	assert_int_equal(fake_fails, 0);
 	T0->regs.rip = 0x401234;
@@ -732,7 +732,7 @@ interrupted(uint64_t nr, uint64_t deadline, uint64_t progress, int rewound,
 
 	block_in(T0, nr, deadline);
 	T0->progress = progress;
-	signal_send(&fake, NULL, SIGUSR1, SI_USER, 0);
+	(void)signal_send(&fake, NULL, SIGUSR1, SI_USER, 0);
 	assert_int_equal(signal_interrupt(&fake, T0), 1);
 	assert_int_equal(T0->state, T_RUN);
 	assert_int_equal(T0->regs.rip, HANDLER);
@@ -764,7 +764,7 @@ test_restart(void **state)
 	/* A wake that came before the signal counts */
 	block_in(T0, SYS_futex, UINT64_MAX);
 	T0->woken = 1;
-	signal_send(&fake, NULL, SIGUSR1, SI_USER, 0);
+	(void)signal_send(&fake, NULL, SIGUSR1, SI_USER, 0);
 	assert_int_equal(signal_interrupt(&fake, T0), 1);
 	assert_int_equal(frame_uc(T0)->uc_mcontext.gregs[REG_RAX], 0);
 	assert_int_equal(T0->woken, 0);
@@ -779,7 +779,7 @@ test_interrupt_ignored(void **state)
 	block_in(t, SYS_read, UINT64_MAX);
 	assert_int_equal(signal_interrupt(&fake, t), 0);
 	T0->sigmask = t->sigmask = SIGBIT(SIGCHLD);
-	signal_send(&fake, t, SIGCHLD, SI_USER, 0);
+	(void)signal_send(&fake, t, SIGCHLD, SI_USER, 0);
 	t->sigmask = 0;
 	assert_true(signal_pending(&fake, t));
 	assert_int_equal(signal_interrupt(&fake, t), 0);
@@ -787,9 +787,9 @@ test_interrupt_ignored(void **state)
 	assert_false(signal_pending(&fake, t));
 	assert_int_equal(t->regs.rax, 999);
 	/* A running thread is not interrupted */
-	signal_send(&fake, T0, SIGTERM, SI_USER, 0);
+	(void)signal_send(&fake, T0, SIGTERM, SI_USER, 0);
 	assert_int_equal(signal_interrupt(&fake, T0), 0);
-	signal_send(&fake, t, SIGTERM, SI_USER, 0);
+	(void)signal_send(&fake, t, SIGTERM, SI_USER, 0);
 	assert_int_equal(signal_interrupt(&fake, t), 1);
 	dies_from("killed by SIGTERM at 0x101002");
 }
@@ -805,7 +805,7 @@ test_sleep(void **state)
 	assert_int_equal(CALL2(T0, nanosleep, ts, BUF2 + 64), SYS_BLOCK);
 	fake_mono += 3 * NSEC;
 	assert_int_equal(RETRY(T0, nanosleep), SYS_BLOCK);
-	signal_send(&fake, NULL, SIGUSR1, SI_USER, 0);
+	(void)signal_send(&fake, NULL, SIGUSR1, SI_USER, 0);
 	assert_int_equal(signal_interrupt(&fake, T0), 1);
 	assert_int_equal(frame_uc(T0)->uc_mcontext.gregs[REG_RAX], -EINTR);
 	assert_int_equal(fake_u64(BUF2 + 64), 7);
@@ -818,7 +818,7 @@ test_sleep(void **state)
 	    TIMER_ABSTIME, abs, BUF2 + 64), SYS_BLOCK);
 	assert_int_equal(T0->deadline, 2000 * NSEC);
 	(void)fake_ts(BUF2 + 64, 1, 1);
-	signal_send(&fake, NULL, SIGUSR1, SI_USER, 0);
+	(void)signal_send(&fake, NULL, SIGUSR1, SI_USER, 0);
 	assert_int_equal(signal_interrupt(&fake, T0), 1);
 	assert_int_equal(fake_u64(BUF2 + 64), 1);
 	handler_return(T0);
@@ -843,7 +843,7 @@ test_sigsuspend(void **state)
 	(void)state;
 	action(SIGUSR1, HANDLER, 0, 0);
 	T0->sigmask = SIGBIT(SIGUSR1);
-	signal_send(&fake, NULL, SIGUSR1, SI_USER, 0);
+	(void)signal_send(&fake, NULL, SIGUSR1, SI_USER, 0);
 	(void)fake_put(BUF, &set, 8);
 	assert_int_equal(CALL2(T0, rt_sigsuspend, BUF, 4), -EINVAL);
 	assert_int_equal(CALL2(T0, rt_sigsuspend, 0, 8), -EFAULT);
@@ -887,10 +887,10 @@ test_sigtimedwait(void **state)
 	ts = fake_ts(BUF2, 4, 0);
 	assert_int_equal(CALL4(T0, rt_sigtimedwait, BUF, BUF + 64, ts, 8),
 	    SYS_BLOCK);
-	signal_send(&fake, NULL, SIGUSR2, SI_USER, 0);
+	(void)signal_send(&fake, NULL, SIGUSR2, SI_USER, 0);
 	assert_false(T0->woken);
 	/* Waited for: not ignored, though that is its default */
-	signal_send(&fake, NULL, SIGCHLD, SI_QUEUE, 55);
+	(void)signal_send(&fake, NULL, SIGCHLD, SI_QUEUE, 55);
 	assert_true(T0->woken);
 	assert_false(signal_pending(&fake, T0));
 	assert_int_equal(RETRY(T0, rt_sigtimedwait), SIGCHLD);
@@ -905,13 +905,13 @@ test_sigtimedwait(void **state)
 	action(SIGHUP, HANDLER, SA_RESTART, 0);
 	(void)fake_put(BUF, &set, 8);
 	assert_int_equal(CALL4(T0, rt_sigtimedwait, BUF, 0, 0, 8), SYS_BLOCK);
-	signal_send(&fake, T0, SIGHUP, SI_USER, 0);
+	(void)signal_send(&fake, T0, SIGHUP, SI_USER, 0);
 	assert_int_equal(signal_interrupt(&fake, T0), 1);
 	assert_int_equal(frame_uc(T0)->uc_mcontext.gregs[REG_RAX], -EINTR);
 	assert_int_equal(T0->sigwait, 0);
 	handler_return(T0);
 	/* Already there: the lowest first */
-	signal_send(&fake, T0, SIGUSR1, SI_TKILL, 0);
+	(void)signal_send(&fake, T0, SIGUSR1, SI_TKILL, 0);
 	assert_int_equal(CALL4(T0, rt_sigtimedwait, BUF, 0, 0, 8), SIGUSR1);
 }
 
