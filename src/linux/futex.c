@@ -200,10 +200,10 @@ wake_op_do(struct machine *m, uint64_t uaddr, uint32_t code)
 	case FUTEX_OP_XOR:	new = (uint32_t)old ^ arg; break;
 	default:		return (-ENOSYS);
 	}
-	if (cmp > FUTEX_OP_CMP_GE)
-		return (-ENOSYS);
 	if (as_write(m->as, uaddr, &new, sizeof(new)))
 		return (-EFAULT);
+	if (cmp > FUTEX_OP_CMP_GE)	/* found out so late on Linux too */
+		return (-ENOSYS);
 	switch (cmp) {
 	case FUTEX_OP_CMP_EQ:	return (old == cmparg);
 	case FUTEX_OP_CMP_NE:	return (old != cmparg);
@@ -276,7 +276,7 @@ sys_futex(struct machine *m, struct thread *t, const uint64_t a[6])
 {
 	int op = (int)a[1], cmd = op & FUTEX_CMD_MASK;
 	int realtime = (op & FUTEX_CLOCK_REALTIME) != 0;
-	uint32_t bits = FUTEX_BITSET_MATCH_ANY;
+	uint32_t bits = FUTEX_BITSET_MATCH_ANY, word;
 	int error;
 
 	CHECK_OBJ_NOTNULL(m, MACHINE_MAGIC);
@@ -294,6 +294,10 @@ sys_futex(struct machine *m, struct thread *t, const uint64_t a[6])
 		if (bits == 0)
 			return (-EINVAL);
 		error = bad_address(a[0]);
+		/* Which page it is matters for those that can be shared. */
+		if (error == 0 && !(op & FUTEX_PRIVATE_FLAG) &&
+		    as_read(m->as, a[0], &word, sizeof(word)))
+			error = -EFAULT;
 		if (error)
 			return (error);
 		return (futex_wake(m, a[0], at_least_one(a[2]), bits));

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 
 #include "conf/options.h"
 #include "linux/dispatch.h"
@@ -18,64 +19,124 @@
 #define MADV_WIPEONFORK_ 18
 #define MADV_KEEPONFORK_ 19
 
+/* As do_mmap() of the kernel checks the descriptor against the request */
+static int64_t
+check_file(const struct hfile *f, int kind, unsigned prot, unsigned flags)
+{
+
+	if (f == NULL)
+		return (kind < 0 ? -EBADF : -ENODEV);
+	if (f->kind == HF_PATH)
+		return (-EBADF);
+	if (f->kind != HF_REG)
+		return (-ENODEV);
+	if ((flags & MAP_TYPE_) != MAP_PRIVATE && (prot & PROT_WRITE) &&
+	    !f->can_write)
+		return (-EACCES);
+	return (f->can_read ? 0 : -EACCES);
+}
+
+/* What lies in the file is copied, what lies behind its end is SIGBUS. */
+static int64_t
+fill_file(struct machine *m, uint64_t va, const uint64_t a[6],
+    const struct hfile *f)
+{
+	uint64_t len = PAGE_UP(a[1]), in, off = a[5];
+	struct stat st;
+	int64_t r;
+
+	if (fstat(f->fd, &st) != 0)
+		return (-errno);
+	in = (uint64_t)st.st_size > off ? PAGE_UP((uint64_t)st.st_size - off) :
+	    0;
+	if (in > len)
+		in = len;
+	r = in > 0 ? as_fill(m->as, va, in, f->fd, off) : 0;
+	if (r == 0 && in < len)
+		r = as_set_flags(m->as, va + in, len - in, VMA_BEYOND, 0);
+	if (r == 0 && ((unsigned)a[3] & MAP_TYPE_) != MAP_PRIVATE)
+		r = as_set_flags(m->as, va, len, VMA_NEVER_W, 0);
+	return (r);
+}
+
 /*
  * A file mapping is a copy made now: no host file is ever behind guest memory
  * (it could be truncated under the VMM, or change an image).  So a shared
  * writable one cannot be had.
  */
 static int64_t
-map_file(struct machine *m, const uint64_t a[6])
+map_file(struct machine *m, const uint64_t a[6], const struct hfile *f,
+    int kind)
 {
-	const uint64_t len = a[1], fd = a[4], off = a[5];
+	const uint64_t len = a[1], off = a[5];
 	const unsigned prot = (unsigned)a[2], flags = (unsigned)a[3];
-	struct hfile *f;
-	int64_t va;
-	int kind, i;
+	const char *name;
+	int64_t va, r;
 
-	f = hfile_get(m, fd, &kind);
-	if (f == NULL)
-		return (kind < 0 ? -EBADF : -ENODEV);
-	if (f->kind == HF_ZERO)
+	if (f != NULL && f->kind == HF_ZERO)
 		return (as_map(m->as, a[0], len, prot, flags, NULL, 0));
-	if (f->kind != HF_REG)
-		return (-ENODEV);
-	if (!f->can_read)
-		return (-EACCES);
+	r = check_file(f, kind, prot, flags);
+	if (r != 0)
+		return (r);
+	name = f->path != NULL ? f->path : "file";
 	if ((flags & MAP_TYPE_) != MAP_PRIVATE && (prot & PROT_WRITE)) {
 		machine_log(m, TKVM_LOG_WARN, "shared writable mapping of %s "
-		    "refused: file mappings are private copies here",
-		    f->path != NULL ? f->path : "a file");
+		    "refused: file mappings are private copies here", name);
 		return (-ENODEV);
 	}
-	va = as_map(m->as, a[0], len, prot, flags,
-	    f->path != NULL ? f->path : "file", off);
+	va = as_map(m->as, a[0], len, prot, flags, name, off);
 	if (va < 0)
 		return (va);
-	i = as_fill(m->as, (uint64_t)va, len, f->fd, off);
-	if (i != 0) {
-		(void)as_unmap(m->as, (uint64_t)va, len);
-		return (i);
-	}
+	r = fill_file(m, (uint64_t)va, a, f);
+	if (r == 0)
+		return (va);
+	(void)as_unmap(m->as, (uint64_t)va, len);
+	return (r);
+}
+
+static int64_t
+map_anon(struct machine *m, const uint64_t a[6])
+{
+	const unsigned prot = (unsigned)a[2], flags = (unsigned)a[3];
+	int64_t va;
+
+	if ((flags & MAP_TYPE_) != MAP_PRIVATE &&
+	    (flags & MAP_TYPE_) != MAP_SHARED)
+		return (-EINVAL);
+	if (flags & MAP_HUGETLB)
+		return (-ENOMEM);	/* none reserved, as on most hosts */
+	va = as_map(m->as, a[0], a[1], prot, flags, NULL, 0);
+	/* As far as there is memory */
+	if (va > 0 && (flags & (MAP_POPULATE | MAP_LOCKED)) && (prot & 7) != 0)
+		(void)as_populate(m->as, (uint64_t)va, a[1]);
 	return (va);
 }
 
 int64_t
 sys_mmap(struct machine *m, struct thread *t, const uint64_t a[6])
 {
-	unsigned flags = (unsigned)a[3];
+	const unsigned flags = (unsigned)a[3];
+	struct hfile *f = NULL;
+	int kind = 0;
 
 	(void)t;
-	if (a[1] == 0 || (a[5] & PAGE_MASK) || (flags & MAP_TYPE_) == 0 ||
-	    (flags & MAP_TYPE_) > MAP_SHARED_VALIDATE_ || (a[2] & ~0xfUL))
+	if (a[5] & PAGE_MASK)
 		return (-EINVAL);
-	if (flags & MAP_HUGETLB)
-		return (-ENOMEM);	/* none reserved, as on most hosts */
+	if (!(flags & MAP_ANONYMOUS)) {
+		f = hfile_get(m, a[4], &kind);
+		if (f == NULL && kind < 0)
+			return (-EBADF);
+	}
+	if (a[1] == 0 || (flags & MAP_TYPE_) == 0 ||
+	    (flags & MAP_TYPE_) > MAP_SHARED_VALIDATE_)
+		return (-EINVAL);
 	if (flags & MAP_ANONYMOUS)
-		return (as_map(m->as, a[0], a[1], (unsigned)a[2], flags, NULL,
-		    0));
+		return (map_anon(m, a));
+	if (flags & MAP_HUGETLB)
+		return (-EINVAL);
 	if (a[5] > (1UL << 62))
 		return (-EOVERFLOW);
-	return (map_file(m, a));
+	return (map_file(m, a, f, kind));
 }
 
 int64_t
@@ -93,6 +154,11 @@ sys_mprotect(struct machine *m, struct thread *t, const uint64_t a[6])
 	(void)t;
 	if (a[2] & ~(0xfUL | PROT_GROWSDOWN | PROT_GROWSUP))
 		return (-EINVAL);
+	/* from here to the end of a region that grows: ours are not found so */
+	if (a[2] & (PROT_GROWSDOWN | PROT_GROWSUP) &&
+	    ((a[2] & PROT_GROWSUP) ||
+	    as_has(m->as, a[0], 1, 0, VMA_GROWSDOWN)))
+		return (-EINVAL);
 	return (as_protect(m->as, a[0], a[1], (unsigned)a[2] & 7));
 }
 
@@ -104,37 +170,80 @@ sys_mremap(struct machine *m, struct thread *t, const uint64_t a[6])
 	return (as_remap(m->as, a[0], a[1], a[2], (unsigned)a[3], a[4]));
 }
 
+static int64_t
+populate(struct machine *m, uint64_t addr, uint64_t len, unsigned access)
+{
+
+	if (!as_covered(m->as, addr, len))
+		return (-ENOMEM);
+	if (!as_allows(m->as, addr, len, access))
+		return (-EINVAL);
+	return (as_populate(m->as, addr, len) == 0 ? 0 : -EFAULT);
+}
+
+static int
+advice_known(int advice)
+{
+
+	switch (advice) {
+	case MADV_DONTNEED: case MADV_WIPEONFORK_: case MADV_KEEPONFORK_:
+	case MADV_POPULATE_READ: case MADV_POPULATE_WRITE: case MADV_REMOVE:
+	case MADV_NORMAL: case MADV_RANDOM: case MADV_SEQUENTIAL:
+	case MADV_WILLNEED: case MADV_FREE: case MADV_DONTFORK:
+	case MADV_DOFORK: case MADV_MERGEABLE: case MADV_UNMERGEABLE:
+	case MADV_HUGEPAGE: case MADV_NOHUGEPAGE: case MADV_DONTDUMP:
+	case MADV_DODUMP: case MADV_COLD: case MADV_PAGEOUT:
+		return (1);
+	default:
+		return (0);
+	}
+}
+
+static int64_t
+advise(struct machine *m, uint64_t addr, uint64_t len, int advice)
+{
+	const int shared = as_has(m->as, addr, len, VMA_SHARED, 0);
+
+	switch (advice) {
+	case MADV_DONTNEED:
+		return (as_dontneed(m->as, addr, len));
+	case MADV_WIPEONFORK_:
+		if (shared)
+			return (-EINVAL);
+		return (as_set_flags(m->as, addr, len, VMA_WIPEONFORK, 0));
+	case MADV_KEEPONFORK_:
+		return (as_set_flags(m->as, addr, len, 0, VMA_WIPEONFORK));
+	case MADV_POPULATE_READ:
+		return (populate(m, addr, len, AS_R | AS_W | AS_X));
+	case MADV_POPULATE_WRITE:
+		return (populate(m, addr, len, AS_W));
+	case MADV_REMOVE:
+		if (as_has(m->as, addr, len, 0, VMA_SHARED))
+			return (-EINVAL);
+		if (as_has(m->as, addr, len, VMA_NEVER_W, 0))
+			return (-EACCES);
+		as_clear(m->as, addr, len);
+		return (0);
+	default:
+		break;
+	}
+	if (advice == MADV_FREE && shared)
+		return (-EINVAL);
+	return (as_covered(m->as, addr, len) ? 0 : -ENOMEM);
+}
+
 int64_t
 sys_madvise(struct machine *m, struct thread *t, const uint64_t a[6])
 {
 	const uint64_t len = PAGE_UP(a[1]);
 
 	(void)t;
-	if (a[0] & PAGE_MASK || len < a[1] || a[0] + len < a[0])
+	if (a[0] & PAGE_MASK || len < a[1] || a[0] + len < a[0] ||
+	    !advice_known((int)a[2]))
 		return (-EINVAL);
 	if (len == 0)
 		return (0);
-	switch ((int)a[2]) {
-	case MADV_DONTNEED:
-		return (as_dontneed(m->as, a[0], len));
-	case MADV_WIPEONFORK_:
-	case MADV_KEEPONFORK_:
-		return (as_wipeonfork(m->as, a[0], len,
-		    (int)a[2] == MADV_WIPEONFORK_));
-	case MADV_NORMAL: case MADV_RANDOM: case MADV_SEQUENTIAL:
-	case MADV_WILLNEED: case MADV_FREE: case MADV_DONTFORK:
-	case MADV_DOFORK: case MADV_MERGEABLE: case MADV_UNMERGEABLE:
-	case MADV_HUGEPAGE: case MADV_NOHUGEPAGE: case MADV_DONTDUMP:
-	case MADV_DODUMP: case MADV_COLD: case MADV_PAGEOUT:
-		return (as_covered(m->as, a[0], len) ? 0 : -ENOMEM);
-	case MADV_POPULATE_READ:
-	case MADV_POPULATE_WRITE:
-		if (!as_covered(m->as, a[0], len))
-			return (-ENOMEM);
-		return (as_populate(m->as, a[0], len) == 0 ? 0 : -EFAULT);
-	default:
-		return (-EINVAL);
-	}
+	return (advise(m, a[0], len, (int)a[2]));
 }
 
 int64_t

@@ -39,16 +39,6 @@ sys_##name(struct machine *m, struct thread *t, const uint64_t a[6])	\
 }
 SYS_FIXED(SYS_FIXED_DEF)
 
-/* MLOCK_ONFAULT is all there is; memory is never swapped by us */
-int64_t
-sys_mlock2(struct machine *m, struct thread *t, const uint64_t a[6])
-{
-
-	(void)m;
-	(void)t;
-	return ((int)a[2] & ~1 ? -EINVAL : 0);
-}
-
 int64_t
 sys_uname(struct machine *m, struct thread *t, const uint64_t a[6])
 {

@@ -110,9 +110,6 @@ prctl_plain(struct machine *m, const uint64_t a[6])
 		return (TIMER_SLACK_NS);
 	case PR_SET_KEEPCAPS:
 		return (a[1] > 1 ? -EINVAL : 0);
-	case PR_SET_PDEATHSIG:
-		return (a[1] > NSIG_GUEST ? -EINVAL : 0);
-	case PR_GET_PDEATHSIG:
 	case PR_GET_CHILD_SUBREAPER:
 		return (put_int(m, a[1], 0));
 	case PR_GET_TSC:
@@ -158,6 +155,13 @@ sys_prctl(struct machine *m, struct thread *t, const uint64_t a[6])
 			return (-EINVAL);
 		p->dumpable = (int32_t)a[1];
 		return (0);
+	case PR_SET_PDEATHSIG:
+		if (a[1] > NSIG_GUEST)
+			return (-EINVAL);
+		p->pdeathsig = (int32_t)a[1];
+		return (0);
+	case PR_GET_PDEATHSIG:
+		return (put_int(m, a[1], p->pdeathsig));
 	case PR_GET_NO_NEW_PRIVS:
 		if (a[1] != 0 || a[2] != 0 || a[3] != 0 || a[4] != 0)
 			return (-EINVAL);

@@ -17,15 +17,18 @@
 #define SLICE_NS	4000000UL
 #define CPU_MASK_SIZE	8UL
 
-/* struct sched_attr, first version; libc and kernel headers clash over it */
+/* struct sched_attr; libc and kernel headers clash over it */
 struct guest_sched_attr {
 	uint32_t	size, policy;
 	uint64_t	flags;
 	int32_t		nice;
 	uint32_t	priority;
 	uint64_t	runtime, deadline, period;
+	uint32_t	util_min, util_max;	/* not in the first version */
 };
-_Static_assert(sizeof(struct guest_sched_attr) == 48, "struct sched_attr");
+_Static_assert(sizeof(struct guest_sched_attr) == 56, "struct sched_attr");
+
+#define SCHED_ATTR_MIN	48U
 
 /* Whom a call is about: 0 the caller, else one of our threads */
 static struct thread *
@@ -134,7 +137,10 @@ set_policy(struct machine *m, struct thread *t, uint64_t pid,
 		return (error);
 	if (as_read(m->as, uparam, &priority, sizeof(priority)))
 		return (-EFAULT);
-	return (check_policy(policy, priority));
+	error = check_policy(policy, priority);
+	if (error == 0)
+		m->proc.policy = (int32_t)policy;
+	return (error);
 }
 
 int64_t
@@ -151,14 +157,14 @@ sys_sched_getscheduler(struct machine *m, struct thread *t,
 {
 	int64_t error = check_who(m, t, a[0]);
 
-	return (error ? error : SCHED_OTHER);
+	return (error ? error : m->proc.policy);
 }
 
 int64_t
 sys_sched_setparam(struct machine *m, struct thread *t, const uint64_t a[6])
 {
 
-	return (set_policy(m, t, a[0], SCHED_OTHER, a[1]));
+	return (set_policy(m, t, a[0], (uint32_t)m->proc.policy, a[1]));
 }
 
 int64_t
@@ -187,13 +193,16 @@ sys_sched_setattr(struct machine *m, struct thread *t, const uint64_t a[6])
 	if (error)
 		return (error);
 	memset(&sa, 0, sizeof(sa));
-	if (as_read(m->as, a[1], &sa, sizeof(sa)))
+	if (as_read(m->as, a[1], &sa, SCHED_ATTR_MIN))
 		return (-EFAULT);
-	if (sa.size != 0 && sa.size < sizeof(sa))
+	if (sa.size != 0 && sa.size < SCHED_ATTR_MIN)
 		return (-E2BIG);
 	if (sa.nice < m->proc.nice && sa.policy == SCHED_OTHER)
 		return (-EPERM);
-	return (check_policy(sa.policy, sa.priority));
+	error = check_policy(sa.policy, sa.priority);
+	if (error == 0)
+		m->proc.policy = (int32_t)sa.policy;
+	return (error);
 }
 
 int64_t
@@ -202,17 +211,17 @@ sys_sched_getattr(struct machine *m, struct thread *t, const uint64_t a[6])
 	struct guest_sched_attr sa;
 	int64_t error;
 
-	if (a[1] == 0 || (uint32_t)a[2] < sizeof(sa) ||
+	if (a[1] == 0 || (uint32_t)a[2] < SCHED_ATTR_MIN ||
 	    (uint32_t)a[2] > PAGE_SZ || (uint32_t)a[3] != 0)
 		return (-EINVAL);
 	error = check_who(m, t, a[0]);
 	if (error)
 		return (error);
 	memset(&sa, 0, sizeof(sa));
-	sa.size = sizeof(sa);
+	sa.size = (uint32_t)a[2] < sizeof(sa) ? (uint32_t)a[2] : sizeof(sa);
+	sa.policy = (uint32_t)m->proc.policy;
 	sa.nice = m->proc.nice;
-	return (as_write(m->as, a[1], &sa, sizeof(sa)) ?
-	    -EFAULT : 0);
+	return (as_write(m->as, a[1], &sa, sa.size) ? -EFAULT : 0);
 }
 
 static int64_t
@@ -347,12 +356,20 @@ sys_ioprio_set(struct machine *m, struct thread *t, const uint64_t a[6])
 	MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE |			\
 	MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE)
 
+#define MEMBARRIER_REGISTER						\
+	(MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED |			\
+	MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED |			\
+	MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE)
+#define MEMBARRIER_PRIVATE						\
+	(MEMBARRIER_CMD_PRIVATE_EXPEDITED |				\
+	MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE)
+
 int64_t
 sys_membarrier(struct machine *m, struct thread *t, const uint64_t a[6])
 {
 	uint32_t cmd = (uint32_t)a[0];
 
-	(void)m;
+	CHECK_OBJ_NOTNULL(m, MACHINE_MAGIC);
 	(void)t;
 	if ((uint32_t)a[1] != 0)
 		return (-EINVAL);
@@ -360,5 +377,12 @@ sys_membarrier(struct machine *m, struct thread *t, const uint64_t a[6])
 		return (MEMBARRIER_KNOWN);
 	if ((cmd & (cmd - 1)) != 0 || (cmd & MEMBARRIER_KNOWN) == 0)
 		return (-EINVAL);
+	if (cmd & MEMBARRIER_REGISTER) {
+		m->proc.membarrier |= cmd;
+		return (0);
+	}
+	/* The private ones follow their registration's bit. */
+	if ((cmd & MEMBARRIER_PRIVATE) && !(m->proc.membarrier & cmd << 1))
+		return (-EPERM);
 	return (0);
 }

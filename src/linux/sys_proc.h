@@ -15,10 +15,8 @@
 #define SYS_FIXED(X)							\
 	X(acct, -EPERM)							\
 	X(add_key, -ENOSYS)						\
-	X(adjtimex, -EPERM)						\
 	X(bpf, -EPERM)							\
 	X(chroot, -EPERM)						\
-	X(clock_adjtime, -EPERM)					\
 	X(delete_module, -EPERM)					\
 	X(fanotify_init, -EPERM)					\
 	X(finit_module, -EPERM)						\
@@ -32,21 +30,17 @@
 	X(kexec_file_load, -EPERM)					\
 	X(kexec_load, -EPERM)						\
 	X(keyctl, -ENOSYS)						\
-	X(mlock, 0)							\
-	X(mlockall, 0)							\
 	X(mount, -EPERM)						\
-	X(munlock, 0)							\
-	X(munlockall, 0)						\
 	X(perf_event_open, -EPERM)					\
 	X(pidfd_getfd, -ENOSYS)						\
 	X(pidfd_open, -ENOSYS)						\
 	X(pidfd_send_signal, -ENOSYS)					\
 	X(pivot_root, -EPERM)						\
-	X(process_vm_readv, -EPERM)					\
-	X(process_vm_writev, -EPERM)					\
 	X(ptrace, -EPERM)						\
 	X(quotactl, -EPERM)						\
 	X(reboot, -EPERM)						\
+	X(pkey_free, -EINVAL)						\
+	X(remap_file_pages, -EINVAL)					\
 	X(request_key, -ENOSYS)						\
 	X(rseq, -ENOSYS)						\
 	X(seccomp, -EINVAL)						\
@@ -94,7 +88,8 @@ sys_f sys_rt_sigreturn;
 /* time.c */
 sys_f sys_clock_gettime, sys_clock_settime, sys_clock_getres,
     sys_clock_nanosleep, sys_nanosleep,
-    sys_gettimeofday, sys_time, sys_times, sys_getrusage;
+    sys_gettimeofday, sys_time, sys_times, sys_getrusage, sys_adjtimex,
+    sys_clock_adjtime;
 /* timer.c */
 sys_f sys_alarm, sys_setitimer, sys_getitimer, sys_timer_create,
     sys_timer_settime, sys_timer_gettime, sys_timer_delete,
@@ -107,7 +102,11 @@ sys_f sys_getpid, sys_getppid, sys_getuid, sys_geteuid, sys_getgid,
     sys_setpgid, sys_getsid;
 /* misc.c */
 sys_f sys_uname, sys_sysinfo, sys_getrlimit, sys_setrlimit, sys_prlimit64,
-    sys_getrandom, sys_mlock2;
+    sys_getrandom;
+/* memcall.c */
+sys_f sys_mlock, sys_mlock2, sys_mlockall, sys_munlock, sys_munlockall,
+    sys_pkey_alloc, sys_pkey_mprotect, sys_get_mempolicy, sys_set_mempolicy,
+    sys_mbind, sys_process_vm_readv, sys_process_vm_writev;
 
 /* ---- shared by these files ------------------------------------------- */
 

@@ -12,6 +12,7 @@
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/times.h>
+#include <sys/timex.h>
 #include <time.h>
 
 #include "linux/sys_proc.h"
@@ -154,10 +155,56 @@ sys_clock_gettime(struct machine *m, struct thread *t, const uint64_t a[6])
 int64_t
 sys_clock_settime(struct machine *m, struct thread *t, const uint64_t a[6])
 {
+	uint64_t ns;
+	int64_t error;
 
-	(void)m;
 	(void)t;
-	return ((int)a[0] == CLOCK_REALTIME ? -EPERM : -EINVAL);
+	if ((int)a[0] != CLOCK_REALTIME)
+		return (-EINVAL);
+	error = get_timespec(m, a[1], &ns);
+	return (error ? error : -EPERM);
+}
+
+/* Nor to adjust; it can be asked for, as a kernel without NTP answers. */
+int64_t
+sys_adjtimex(struct machine *m, struct thread *t, const uint64_t a[6])
+{
+	struct timex tx;
+	uint64_t ns = machine_real(m);
+
+	CHECK_OBJ_NOTNULL(m, MACHINE_MAGIC);
+	(void)t;
+	if (as_read(m->as, a[0], &tx, sizeof(tx)))
+		return (-EFAULT);
+	if (tx.modes != 0 && tx.modes != ADJ_OFFSET_SS_READ)
+		return (-EPERM);
+	memset(&tx, 0, sizeof(tx));
+	tx.status = STA_UNSYNC;
+	tx.maxerror = tx.esterror = 16000000;
+	tx.constant = 2;
+	tx.precision = 1;
+	tx.tolerance = 32768000;
+	tx.tick = (long)(1000000 / USER_HZ);
+	tx.time.tv_sec = (time_t)(ns / NSEC);
+	tx.time.tv_usec = (suseconds_t)(ns % NSEC / 1000);
+	return (as_write(m->as, a[0], &tx, sizeof(tx)) ? -EFAULT : TIME_ERROR);
+}
+
+int64_t
+sys_clock_adjtime(struct machine *m, struct thread *t, const uint64_t a[6])
+{
+	const uint64_t args[6] = { a[1] };
+
+	switch ((int32_t)a[0]) {
+	case CLOCK_REALTIME:
+		return (sys_adjtimex(m, t, args));
+	case CLOCK_MONOTONIC:
+	case CLOCK_BOOTTIME:
+	case CLOCK_TAI:
+		return (-EOPNOTSUPP);
+	default:
+		return (-EINVAL);
+	}
 }
 
 int64_t

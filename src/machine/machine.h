@@ -112,7 +112,9 @@ struct proc {
 	uint32_t	umask;
 	int32_t		exited;		/* exit_group was called */
 	int32_t		exit_status;	/* as wait(2) has it */
-	int32_t		dumpable, no_new_privs;
+	int32_t		dumpable, no_new_privs, pdeathsig;
+	uint32_t	membarrier;	/* what is registered */
+	int32_t		policy;		/* SCHED_OTHER, _BATCH, _IDLE */
 	uint64_t	sigpending;	/* process wide */
 	int32_t		sig_code[NSIG_GUEST + 1];
 	uint64_t	sig_val[NSIG_GUEST + 1];

@@ -17,6 +17,8 @@
 #define WINDOW_MIN	16UL
 #define WINDOW_BOOT	512UL
 #define WINDOW_FORK	64UL
+#define GUARD_GAP	(256 * PAGE_SZ)	/* below what grows, stack_guard_gap */
+#define GROW_MAX	(8UL << 20)	/* RLIMIT_STACK */
 
 static int
 allows(unsigned prot, unsigned access)
@@ -103,6 +105,37 @@ window(struct as *as, const struct vma *v, uint64_t gva, uint64_t *start)
 	return (e);
 }
 
+/*
+ * MAP_GROWSDOWN: the region above gva, made longer; NULL if it may not.  What
+ * the image has of it stays a region of its own, with frames that are kept.
+ */
+static const struct vma *
+grow_down(struct as *as, uint64_t gva)
+{
+	unsigned i = vmas_at(&as->vmas, gva);
+	struct vma *v = &as->vmas.v[i], add;
+
+	if (i == as->vmas.n || !(v->flags & VMA_GROWSDOWN) ||
+	    v->end - gva > GROW_MAX)
+		return (NULL);
+	gva = PAGE_DOWN(gva);
+	if (gva < GVA_USER_MIN || (i > 0 && v[-1].prot != 0 &&
+	    !(v[-1].flags & VMA_GROWSDOWN) && gva - v[-1].end < GUARD_GAP))
+		return (NULL);
+	as->vmas_changed = 1;
+	if (!(v->flags & VMA_IMAGE)) {
+		v->start = gva;
+		return (v);
+	}
+	add = *v;
+	add.start = gva;
+	add.end = v->start;
+	add.flags &= (uint8_t)~VMA_IMAGE;
+	if (vmas_insert(&as->vmas, &add) != 0)
+		return (NULL);
+	return (as_find(as, gva));
+}
+
 int
 as_fault(struct as *as, uint64_t gva, unsigned access)
 {
@@ -112,9 +145,13 @@ as_fault(struct as *as, uint64_t gva, unsigned access)
 	CHECK_OBJ_NOTNULL(as, AS_MAGIC);
 	v = as_find(as, gva);
 	if (v == NULL)
+		v = grow_down(as, gva);
+	if (v == NULL)
 		return (-EFAULT);
 	if (!allows(v->prot, access))
 		return (-EACCES);
+	if (v->flags & VMA_BEYOND)
+		return (-ENXIO);
 	gva = PAGE_DOWN(gva);
 	pte = pt_leaf(as, gva, 1);
 	if (pte == NULL)
@@ -141,7 +178,7 @@ as_populate(struct as *as, uint64_t gva, uint64_t len)
 	end = PAGE_UP(gva + len);
 	for (gva = PAGE_DOWN(gva); gva < end; gva = e) {
 		v = as_find(as, gva);
-		if (v == NULL)
+		if (v == NULL || (v->flags & VMA_BEYOND))
 			return (-EFAULT);
 		e = (gva & ~0x1fffffUL) + 0x200000;
 		if (e > end)

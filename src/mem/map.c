@@ -15,6 +15,7 @@
 #define MAP_FIXED_NOREPLACE 0x100000
 #endif
 #define MAP_32BIT_	0x40
+#define MREMAP_DONTUNMAP_ 4u
 #define ZERO_IN_PLACE	1024	/* pages; above: unmap and fault again */
 
 static int
@@ -88,6 +89,31 @@ as_vsz(struct as *as)
 	return (sum);
 }
 
+int
+as_has(struct as *as, uint64_t addr, uint64_t len, uint8_t with,
+    uint8_t without)
+{
+	const struct vma *v;
+
+	for (v = as_next(as, addr); v != NULL && v->start < addr + len;
+	    v = as_next(as, v->end))
+		if ((v->flags & with) != 0 || (without & ~v->flags) != 0)
+			return (1);
+	return (0);
+}
+
+int
+as_allows(struct as *as, uint64_t addr, uint64_t len, unsigned access)
+{
+	const struct vma *v;
+
+	for (v = as_next(as, addr); v != NULL && v->start < addr + len;
+	    v = as_next(as, v->end))
+		if (!(v->prot & access))
+			return (0);
+	return (1);
+}
+
 /* ---- unmap ----------------------------------------------------------------------- */
 
 /* Frames leave in runs: giving each back alone costs a host call apiece. */
@@ -148,18 +174,6 @@ unmap_frames(struct as *as, uint64_t start, uint64_t end)
 	freeing_end(as, &f);
 }
 
-static int
-has_fixed_part(struct as *as, uint64_t start, uint64_t end)
-{
-	const struct vma *v;
-
-	for (v = as_next(as, start); v != NULL && v->start < end;
-	    v = as_next(as, v->end))
-		if (v->flags & VMA_FIXEDPART)
-			return (1);
-	return (0);
-}
-
 /* Make start and end boundaries of VMAs. */
 static int
 split2(struct as *as, uint64_t start, uint64_t end)
@@ -199,12 +213,14 @@ as_unmap(struct as *as, uint64_t addr, uint64_t len)
 	uint64_t end;
 
 	len = PAGE_UP(len);
-	if (!range_ok(addr, len))
+	/* low addresses can be unmapped though they cannot be mapped */
+	if ((addr & PAGE_MASK) || len == 0 || len > GVA_USER_END ||
+	    addr > GVA_USER_END - len)
 		return (-EINVAL);
 	end = addr + len;
 	if (as_next(as, addr) == NULL || as_next(as, addr)->start >= end)
 		return (0);
-	if (has_fixed_part(as, addr, end))
+	if (as_has(as, addr, len, VMA_FIXEDPART, 0))
 		return (-EPERM);
 	if (split2(as, addr, end) != 0)
 		return (-ENOMEM);
@@ -313,12 +329,26 @@ protect_one(struct as *as, uint64_t gva, uint64_t *pte, void *priv)
 	return (0);
 }
 
+/* How much of a range there is before the first hole; *r: -ENOMEM if one */
+static uint64_t
+covered(struct as *as, uint64_t addr, uint64_t len, int *r)
+{
+	const struct vma *v;
+	uint64_t a = addr;
+
+	while (a < addr + len && (v = as_find(as, a)) != NULL)
+		a = v->end;
+	*r = a < addr + len ? -ENOMEM : 0;
+	return (a < addr + len ? a - addr : len);
+}
+
 int
 as_protect(struct as *as, uint64_t addr, uint64_t len, unsigned prot)
 {
 	struct vmas *s = &as->vmas;
 	uint64_t end;
 	unsigned i;
+	int r;
 
 	if (addr & PAGE_MASK)
 		return (-EINVAL);
@@ -326,16 +356,18 @@ as_protect(struct as *as, uint64_t addr, uint64_t len, unsigned prot)
 		return (0);
 	if (len > GVA_USER_END || addr > GVA_USER_END - PAGE_UP(len))
 		return (-ENOMEM);
-	len = PAGE_UP(len);
+	len = covered(as, addr, PAGE_UP(len), &r);
+	if (len == 0)
+		return (r);
 	end = addr + len;
-	if (!as_covered(as, addr, len))
-		return (-ENOMEM);
 	prot &= 7;
+	if ((prot & AS_W) && as_has(as, addr, len, VMA_NEVER_W, 0))
+		return (-EACCES);
 	for (i = vmas_at(s, addr); i < s->n && s->v[i].start < end; i++)
 		if (s->v[i].prot != prot)
 			break;
 	if (i == s->n || s->v[i].start >= end)
-		return (0);
+		return (r);
 	if (prot != 0 && s->v[i].prot == 0 && over_limit(as, len))
 		return (-ENOMEM);
 	if (split2(as, addr, end) != 0)
@@ -350,7 +382,7 @@ as_protect(struct as *as, uint64_t addr, uint64_t len, unsigned prot)
 	}
 	vmas_merge(s, addr, end);
 	flush_commit(as);
-	return (0);
+	return (r);
 }
 
 /* ---- mremap ------------------------------------------------------------------------ */
@@ -407,7 +439,7 @@ remap_move(struct as *as, const struct vma *old, uint64_t addr,
 		flush_commit(as);
 		return (-ENOMEM);
 	}
-	if (!(flags & 4 /* MREMAP_DONTUNMAP */)) {
+	if (!(flags & MREMAP_DONTUNMAP_)) {
 		if (as_unmap(as, addr, oldlen) != 0)
 			return (-ENOMEM);
 	} else if (not_image(as, addr, addr + oldlen) != 0)
@@ -432,19 +464,18 @@ as_remap(struct as *as, uint64_t addr, uint64_t oldlen, uint64_t newlen,
 	v = as_find(as, addr);
 	if (v == NULL || (v->flags & VMA_FIXEDPART))
 		return (-EFAULT);
-	if (oldlen == 0 || ((flags & 4) && oldlen != newlen))
+	if (oldlen == 0 || ((flags & MREMAP_DONTUNMAP_) && oldlen != newlen))
 		return (-EINVAL);
 	if (addr + oldlen > v->end)
 		return (-EFAULT);
-	if (flags & MREMAP_FIXED) {
-		if (!range_ok(newaddr, newlen) ||
+	if (flags & (MREMAP_FIXED | MREMAP_DONTUNMAP_)) {
+		if ((newaddr & PAGE_MASK) ||
+		    ((flags & MREMAP_FIXED) && !range_ok(newaddr, newlen)) ||
 		    (newaddr < addr + oldlen && addr < newaddr + newlen))
 			return (-EINVAL);
 		return (remap_move(as, v, addr, oldlen, newlen, flags,
 		    newaddr));
 	}
-	if (flags & 4)
-		return (remap_move(as, v, addr, oldlen, newlen, flags, 0));
 	if (newlen <= oldlen) {
 		if (newlen < oldlen &&
 		    as_unmap(as, addr + newlen, oldlen - newlen) != 0)
@@ -546,8 +577,16 @@ as_dontneed(struct as *as, uint64_t addr, uint64_t len)
 	return (r);
 }
 
+void
+as_clear(struct as *as, uint64_t addr, uint64_t len)
+{
+
+	(void)pt_each(as, addr, addr + PAGE_UP(len), zero_one, NULL);
+}
+
 int
-as_wipeonfork(struct as *as, uint64_t addr, uint64_t len, int on)
+as_set_flags(struct as *as, uint64_t addr, uint64_t len, uint8_t set,
+    uint8_t clear)
 {
 	struct vmas *s = &as->vmas;
 	uint64_t end;
@@ -562,10 +601,8 @@ as_wipeonfork(struct as *as, uint64_t addr, uint64_t len, int on)
 	if (split2(as, addr, end) != 0)
 		return (-ENOMEM);
 	for (i = vmas_at(s, addr); i < s->n && s->v[i].start < end; i++) {
-		if (on)
-			s->v[i].flags |= VMA_WIPEONFORK;
-		else
-			s->v[i].flags &= (uint8_t)~VMA_WIPEONFORK;
+		s->v[i].flags &= (uint8_t)~clear;
+		s->v[i].flags |= set;
 	}
 	return (0);
 }

@@ -32,6 +32,8 @@ enum {					/* access, and VMA protection */
 #define VMA_WIPEONFORK	0x04
 #define VMA_IMAGE	0x08		/* as it was when the image froze */
 #define VMA_FIXEDPART	0x10		/* [vdso]: munmap and mprotect refused */
+#define VMA_BEYOND	0x20		/* behind the end of its file: SIGBUS */
+#define VMA_NEVER_W	0x40		/* shared, of a file that we may only read */
 
 struct vma {
 	uint64_t	start, end;	/* page aligned, end exclusive */
@@ -58,13 +60,21 @@ int64_t as_remap(struct as *, uint64_t addr, uint64_t oldlen, uint64_t newlen,
     unsigned flags, uint64_t newaddr);
 /* madvise(MADV_DONTNEED): reads as zero (private file pages too) */
 int as_dontneed(struct as *, uint64_t addr, uint64_t len);
-/* Set or clear VMA_WIPEONFORK */
-int as_wipeonfork(struct as *, uint64_t addr, uint64_t len, int on);
+/* Zero what is there, shared or not: madvise(MADV_REMOVE) */
+void as_clear(struct as *, uint64_t addr, uint64_t len);
+/* Set or clear flags of regions */
+int as_set_flags(struct as *, uint64_t addr, uint64_t len, uint8_t set,
+    uint8_t clear);
 /* NULL if addr is in no VMA; valid until the next change of regions */
 const struct vma *as_find(struct as *, uint64_t addr);
 /* Iterate in address order: first VMA with end > addr, or NULL */
 const struct vma *as_next(struct as *, uint64_t addr);
 const char *as_vma_name(struct as *, const struct vma *);
+/* Is there a region with (without) these flags in [addr, addr+len)? */
+int as_has(struct as *, uint64_t addr, uint64_t len, uint8_t with,
+    uint8_t without);
+/* Does every region of a mapped range allow this access? */
+int as_allows(struct as *, uint64_t addr, uint64_t len, unsigned access);
 /* Is [addr, addr+len) mapped throughout? */
 int as_covered(struct as *, uint64_t addr, uint64_t len);
 /* mincore: 1 if the page has a frame */

@@ -778,7 +778,6 @@ CASE(prctl_others)
 	SHOW(sig);
 	RET(prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0));
 	RET(prctl(99999));
-	RET(prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, mem_new(PG), PG, "x"));
 }
 
 CASE(arch_prctl)
