@@ -48,7 +48,7 @@ on && /\},$/ {
 	} else if (fn in fixed) {
 		s = "refused"
 		t = fixed[fn]
-	} else if (fn == "NULL" && row !~ /GK \},$/) {
+	} else if (fn == "NULL" && row !~ /\},[ \t]*GK/) {
 		s = "refused"
 		t = "ENOSYS, named once in the log"
 	} else {

@@ -328,8 +328,8 @@ const struct sys_desc sys_table[SYS_MAX] = {
 	[268] = { "fchmodat", sys_fchmodat, { A_DIRFD, A_PATH, A_MODE }, 0 },
 	[269] = { "faccessat", sys_faccessat, { A_DIRFD, A_PATH, A_MODE }, 0 },
 	[270] = { "pselect6", NULL,
-	    { A_INT, A_PTR, A_PTR, A_PTR, A_TIMESPEC, A_PTR },
-	    GK | SYS_MASK(5) },
+	    { A_INT, A_PTR, A_PTR, A_PTR, A_TIMESPEC, A_PTR }, GK |
+	    SYS_MASK(5) },
 	[271] = { "ppoll", NULL,
 	    { A_PTR, A_UINT, A_TIMESPEC, A_PTR, A_SIZE }, GK | SYS_MASK(3) },
 	[272] = { "unshare", sys_unshare, { A_HEX, A_HEX, A_HEX }, 0 },
@@ -345,8 +345,8 @@ const struct sys_desc sys_table[SYS_MAX] = {
 	[279] = { "move_pages", NULL, { A_NONE }, 0 },
 	[280] = { "utimensat", sys_utimensat, { A_HEX, A_HEX, A_HEX }, 0 },
 	[281] = { "epoll_pwait", NULL,
-	    { A_FD, A_PTR, A_INT, A_INT, A_PTR, A_SIZE },
-	    GK | SYS_MASK(4) },
+	    { A_FD, A_PTR, A_INT, A_INT, A_PTR, A_SIZE }, GK |
+	    SYS_MASK(4) },
 	[282] = { "signalfd", NULL, { A_NONE }, 0 },
 	[283] = { "timerfd_create", NULL, { A_CLOCK, A_OFLAGS }, GK },
 	[284] = { "eventfd", NULL, { A_UINT }, GK },
@@ -440,8 +440,8 @@ const struct sys_desc sys_table[SYS_MAX] = {
 	    { A_DIRFD, A_PATH, A_MODE, A_HEX }, 0 },
 	[440] = { "process_madvise", NULL, { A_NONE }, 0 },
 	[441] = { "epoll_pwait2", NULL,
-	    { A_FD, A_PTR, A_INT, A_TIMESPEC, A_PTR, A_SIZE },
-	    GK | SYS_MASK(4) },
+	    { A_FD, A_PTR, A_INT, A_TIMESPEC, A_PTR, A_SIZE }, GK |
+	    SYS_MASK(4) },
 	[442] = { "mount_setattr", NULL, { A_NONE }, 0 },
 	[443] = { "quotactl_fd", NULL, { A_NONE }, 0 },
 	[444] = { "landlock_create_ruleset", NULL, { A_NONE }, 0 },
