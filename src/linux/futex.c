@@ -5,7 +5,8 @@
  * order of t->futex_seq.  There is one vCPU and it does not run now: reading
  * and changing a word of the guest needs no atomics.
  *
- * Priority inheritance is not here: its calls answer ENOSYS.
+ * Who waits for a lock with priority inheritance has futex_bits 0, so that no
+ * other wake finds it; there is nothing to inherit, the lock is handed over.
  */
 
 #include <errno.h>
@@ -15,6 +16,9 @@
 #include "linux/sys_proc.h"
 #include "obj.h"
 
+#ifndef FUTEX_LOCK_PI2
+#define FUTEX_LOCK_PI2	13
+#endif
 #define ROBUST_LIMIT	2048		/* ROBUST_LIST_LIMIT of the kernel */
 
 /* ---- queues ---------------------------------------------------------- */
@@ -238,6 +242,152 @@ wake_op(struct machine *m, const uint64_t a[6])
 	return (n);
 }
 
+/* ---- priority inheritance -------------------------------------------- */
+
+static int
+owned_by(const struct machine *m, const struct thread *t, uint32_t word)
+{
+	uint32_t tid = word & FUTEX_TID_MASK;
+
+	return (tid == (uint32_t)t->tid || (tid == m->proc.image_pid &&
+	    (uint32_t)t->tid == m->proc.pid && tid != 0));
+}
+
+/* As the program knows t: libc keeps the main thread's number of the freeze. */
+static uint32_t
+word_tid(const struct machine *m, const struct thread *t)
+{
+
+	return (m->proc.image_pid != 0 && (uint32_t)t->tid == m->proc.pid ?
+	    m->proc.image_pid : (uint32_t)t->tid);
+}
+
+static struct thread *
+first_pi_waiter(struct machine *m, uint64_t addr)
+{
+	struct thread *t, *first = NULL;
+	unsigned u;
+
+	for (u = 0; u < m->proc.hi_thread; u++) {
+		t = &m->thread[u];
+		if (t->state == T_FREE || t->futex != addr || t->futex_bits)
+			continue;
+		if (first == NULL || t->futex_seq < first->futex_seq)
+			first = t;
+	}
+	return (first);
+}
+
+/* The lock goes to who waited longest, or is free. */
+static int
+pi_hand_over(struct machine *m, uint64_t addr, uint32_t flags)
+{
+	struct thread *t = first_pi_waiter(m, addr);
+	uint32_t word = flags;
+
+	if (t != NULL)
+		word |= word_tid(m, t) | FUTEX_WAITERS;
+	if (as_write(m->as, addr, &word, sizeof(word)))
+		return (-EFAULT);
+	if (t != NULL) {
+		t->futex = 0;
+		t->woken = 1;
+		m->futex_woke = 1;
+	}
+	return (0);
+}
+
+/* Take a lock that is free; SYS_BLOCK if another thread has it */
+static int64_t
+pi_take(struct machine *m, struct thread *t, uint64_t addr, uint32_t *word)
+{
+	uint32_t new;
+	int error;
+
+	error = bad_address(addr);
+	if (error)
+		return (error);
+	if (as_read(m->as, addr, word, sizeof(*word)))
+		return (-EFAULT);
+	if ((*word & FUTEX_TID_MASK) != 0) {
+		if (owned_by(m, t, *word))
+			return (-EDEADLK);
+		return (thread_find(m, *word & FUTEX_TID_MASK) == NULL ?
+		    -ESRCH : SYS_BLOCK);
+	}
+	new = word_tid(m, t) | (*word & FUTEX_OWNER_DIED);
+	if (first_pi_waiter(m, addr) != NULL)
+		new |= FUTEX_WAITERS;
+	return (as_write(m->as, addr, &new, sizeof(new)) ? -EFAULT : 0);
+}
+
+static int64_t
+pi_lock(struct machine *m, struct thread *t, const uint64_t a[6], int realtime)
+{
+	uint32_t word;
+	int64_t error;
+
+	if (t->restart)
+		return (wait_again(m, t));
+	error = wait_deadline(m, t, a[3], 0, realtime);
+	if (error == 0)
+		error = pi_take(m, t, a[0], &word);
+	if (error != SYS_BLOCK)
+		return (error);
+	word |= FUTEX_WAITERS;
+	if (as_write(m->as, a[0], &word, sizeof(word)))
+		return (-EFAULT);
+	if (machine_mono(m) >= t->deadline)
+		return (-ETIMEDOUT);
+	t->woken = 0;
+	t->futex_bits = 0;
+	enqueue(m, t, a[0]);
+	return (SYS_BLOCK);
+}
+
+static int64_t
+pi_trylock(struct machine *m, struct thread *t, const uint64_t a[6])
+{
+	uint32_t word;
+	int64_t r = pi_take(m, t, a[0], &word);
+
+	return (r == SYS_BLOCK ? -EAGAIN : r);
+}
+
+static int64_t
+pi_unlock(struct machine *m, struct thread *t, const uint64_t a[6])
+{
+	uint32_t word;
+	int error;
+
+	error = bad_address(a[0]);
+	if (error)
+		return (error);
+	if (as_read(m->as, a[0], &word, sizeof(word)))
+		return (-EFAULT);
+	if (!owned_by(m, t, word))
+		return (-EPERM);
+	return (pi_hand_over(m, a[0], 0));
+}
+
+/* Locks of a thread that ends go to those that wait for them. */
+static void
+pi_exit(struct machine *m, struct thread *t)
+{
+	struct thread *w;
+	uint32_t word;
+	unsigned u;
+
+	for (u = 0; u < m->proc.hi_thread; u++) {
+		w = &m->thread[u];
+		if (w->state == T_FREE || w->futex == 0 || w->futex_bits)
+			continue;
+		if (as_read(m->as, w->futex, &word, sizeof(word)) == 0 &&
+		    owned_by(m, t, word))
+			(void)pi_hand_over(m, w->futex, FUTEX_OWNER_DIED);
+	}
+}
+
 /* ---- the call -------------------------------------------------------- */
 
 static int64_t
@@ -280,7 +430,7 @@ sys_futex(struct machine *m, struct thread *t, const uint64_t a[6])
 	int error;
 
 	CHECK_OBJ_NOTNULL(m, MACHINE_MAGIC);
-	if (realtime && cmd != FUTEX_WAIT_BITSET)
+	if (realtime && cmd != FUTEX_WAIT_BITSET && cmd != FUTEX_LOCK_PI2)
 		return (-ENOSYS);
 	switch (cmd) {
 	case FUTEX_WAIT:
@@ -301,6 +451,14 @@ sys_futex(struct machine *m, struct thread *t, const uint64_t a[6])
 		if (error)
 			return (error);
 		return (futex_wake(m, a[0], at_least_one(a[2]), bits));
+	case FUTEX_LOCK_PI:
+		return (pi_lock(m, t, a, 1));
+	case FUTEX_LOCK_PI2:
+		return (pi_lock(m, t, a, realtime));
+	case FUTEX_TRYLOCK_PI:
+		return (pi_trylock(m, t, a));
+	case FUTEX_UNLOCK_PI:
+		return (pi_unlock(m, t, a));
 	case FUTEX_REQUEUE:
 	case FUTEX_CMP_REQUEUE:
 	case FUTEX_WAKE_OP:
@@ -311,15 +469,6 @@ sys_futex(struct machine *m, struct thread *t, const uint64_t a[6])
 }
 
 /* ---- the death of a thread ------------------------------------------- */
-
-static int
-owned_by(const struct machine *m, const struct thread *t, uint32_t word)
-{
-	uint32_t tid = word & FUTEX_TID_MASK;
-
-	return (tid == (uint32_t)t->tid || (tid == m->proc.image_pid &&
-	    (uint32_t)t->tid == m->proc.pid && tid != 0));
-}
 
 /* -1: the list is broken, go no further */
 static int
@@ -383,6 +532,7 @@ futex_exit(struct machine *m, struct thread *t)
 
 	CHECK_OBJ_NOTNULL(m, MACHINE_MAGIC);
 	t->futex = 0;
+	pi_exit(m, t);
 	if (t->robust != 0)
 		robust_walk(m, t);
 	t->robust = 0;

@@ -476,6 +476,8 @@ end_wait(struct machine *m, struct thread *t, int restart)
 		t->regs.rax = 0;	/* the wake must not get lost */
 	else if (t->progress != 0)
 		t->regs.rax = t->progress;
+	else if (t->nr == SYS_futex && t->futex != 0 && t->futex_bits == 0)
+		sigframe_rewind(t, t->nr);	/* of a lock: always goes on */
 	else if (restart && t->deadline == UINT64_MAX &&
 	    !never_restarted(t->nr))
 		sigframe_rewind(t, t->nr);

@@ -42,9 +42,9 @@ CASE(bad_arguments)
 	RET(map(NULL, 1UL << 47, RW, ANON));
 	RET(map(NULL, (size_t)-1, RW, ANON));
 	RET(map(NULL, (size_t)-4096, RW, ANON));
-	RET(map((void *)(1UL << 47), PG, RW, ANON | MAP_FIXED));
-	RET(map((void *)((1UL << 47) - PG), PG, RW, ANON | MAP_FIXED));
-	RET(map((void *)((1UL << 47) - 2 * PG), 4 * PG, RW, ANON | MAP_FIXED));
+	RET(map((void *)(1UL << 56), PG, RW, ANON | MAP_FIXED));
+	RET(map((void *)((1UL << 56) - PG), PG, RW, ANON | MAP_FIXED));
+	RET(map((void *)((1UL << 56) - 2 * PG), 4 * PG, RW, ANON | MAP_FIXED));
 	RET(syscall(SYS_mmap, NULL, PG, RW, ANON, -1, 123));
 	RET(syscall(SYS_mmap, NULL, PG, RW, MAP_PRIVATE, -1, 0));
 	RET(syscall(SYS_mmap, NULL, PG, RW, MAP_PRIVATE, 999, 0));
@@ -184,8 +184,8 @@ CASE(munmap_errors)
 	RET(munmap(p + 1, PG));
 	RET(munmap(p, 0));
 	RET(munmap(p, (size_t)-1));
-	RET(munmap((void *)(1UL << 47), PG));
-	RET(munmap((void *)((1UL << 47) - 2 * PG), 4 * PG));
+	RET(munmap((void *)(1UL << 56), PG));
+	RET(munmap((void *)((1UL << 56) - 2 * PG), 4 * PG));
 	RET(munmap(p, 1));
 	READS(p);
 	READS(p + PG);

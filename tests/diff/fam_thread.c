@@ -694,7 +694,7 @@ CASE(rr_interval)
 	RET(syscall(SYS_sched_rr_get_interval, 0, (void *)8));
 }
 
-CASE(priority)
+ALONE(priority)
 {
 
 	RET(getpriority(PRIO_PROCESS, 0));
@@ -792,7 +792,7 @@ CASE(arch_prctl)
 	SHOW(gs);
 	RET(syscall(SYS_arch_prctl, 0x1001, old));
 	RET(syscall(SYS_arch_prctl, 0x1001, 1UL << 63));
-	RET(syscall(SYS_arch_prctl, 0x1002, 1UL << 48));
+	RET(syscall(SYS_arch_prctl, 0x1002, 1UL << 62));
 	RET(syscall(SYS_arch_prctl, 0x1003, 8));
 	RET(syscall(SYS_arch_prctl, 0x9999, 0));
 }

@@ -68,6 +68,17 @@ guest_programs() {
 	    s|^(PASS\|FAIL\|SKIP) |\1 $kind guest/|"
 }
 
+# Families of system calls; a machine for each where that is possible.
+diff_cases() {
+	if [ ! -x $guest/guestrun ]; then
+		skip diff "no guestrun in the image"
+		return
+	fi
+	LIMIT=90 BACKEND=$kind GUESTRUN=$guest/guestrun \
+	    /t/diff/run -a -v -j 1 /t/diff | sed -E "/ passed, .* failed, /d
+	    s|^(PASS\|FAIL\|SKIP) |\1 $kind diff/|"
+}
+
 # serve LABEL "kvmserver's options" PROGRAM ARGS...: starts it on port 8080
 serve() {
 	label=$1
@@ -203,4 +214,5 @@ kvmserver_tests() {
 the_machine
 unit_tests
 guest_programs
+diff_cases
 kvmserver_tests

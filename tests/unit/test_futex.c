@@ -45,7 +45,13 @@ test_errors(void **state)
 	    fake_ts(TS, 0, 1000000000)), -EINVAL);
 	assert_int_equal(CALL4(T0, futex, W1, FUTEX_WAIT, 5,
 	    fake_ts(TS, -1, 0)), -EINVAL);
-	assert_int_equal(CALL2(T0, futex, W1, FUTEX_LOCK_PI), -ENOSYS);
+	assert_int_equal(CALL2(T0, futex, W1, FUTEX_LOCK_PI), -ESRCH);
+	fake_set32(W1, 0);
+	assert_int_equal(CALL2(T0, futex, W1, FUTEX_LOCK_PI), 0);
+	assert_int_equal(CALL2(T0, futex, W1, FUTEX_LOCK_PI), -EDEADLK);
+	assert_int_equal(CALL2(T0, futex, W1, FUTEX_UNLOCK_PI), 0);
+	assert_int_equal(CALL2(T0, futex, W1, FUTEX_UNLOCK_PI), -EPERM);
+	fake_set32(W1, 5);
 	assert_int_equal(CALL2(T0, futex, W1, FUTEX_WAIT_REQUEUE_PI), -ENOSYS);
 	assert_int_equal(CALL2(T0, futex, W1, 99), -ENOSYS);
 	assert_int_equal(CALL4(T0, futex, W1,
