@@ -48,6 +48,20 @@ proc_comm(struct machine *m, uint32_t tid, struct text *x)
 
 /* ---- memory ------------------------------------------------------------------------- */
 
+static uintmax_t
+stack_size(struct machine *m)
+{
+	const struct vma *v;
+	const char *name;
+
+	for (v = as_next(m->as, 0); v != NULL; v = as_next(m->as, v->end)) {
+		name = as_vma_name(m->as, v);
+		if (name != NULL && !strcmp(name, "[stack]"))
+			return (v->end - v->start);
+	}
+	return (0);
+}
+
 void
 proc_maps(struct machine *m, struct text *x)
 {
@@ -67,7 +81,8 @@ proc_maps(struct machine *m, struct text *x)
 		    (uintmax_t)v->start, (uintmax_t)v->end,
 		    v->prot & AS_R ? 'r' : '-', v->prot & AS_W ? 'w' : '-',
 		    v->prot & AS_X ? 'x' : '-',
-		    v->flags & VMA_SHARED ? 's' : 'p', (uintmax_t)v->off);
+		    v->flags & VMA_SHARED ? 's' : 'p', (uintmax_t)
+		    (name != NULL && *name == '/' ? v->off : 0));
 		if (name != NULL && *name != '\0')
 			text_add(x, "%*s%s", x->len - at < 73 ?
 			    (int)(73 - (x->len - at)) : 1, "", name);
@@ -173,8 +188,8 @@ proc_status(struct machine *m, uint32_t tid, struct text *x)
 	    p->gid, (unsigned)GK_NFD);
 	text_add(x, "VmPeak:\t%8ju kB\nVmSize:\t%8ju kB\nVmLck:\t%8u kB\n"
 	    "VmHWM:\t%8ju kB\nVmRSS:\t%8ju kB\nVmData:\t%8ju kB\n"
-	    "VmSwap:\t%8u kB\nThreads:\t%u\n", vsz, vsz, 0U, rss, rss, vsz,
-	    0U, p->nthreads);
+	    "VmStk:\t%8ju kB\nVmSwap:\t%8u kB\nThreads:\t%u\n", vsz, vsz, 0U,
+	    rss, rss, vsz, stack_size(m) / 1024, 0U, p->nthreads);
 	status_signals(m, t, x);
 	text_add(x, "CapInh:\t%016x\nCapPrm:\t%016x\nCapEff:\t%016x\n"
 	    "CapBnd:\t%016x\nCapAmb:\t%016x\nNoNewPrivs:\t%d\nSeccomp:\t0\n"
