@@ -77,6 +77,9 @@ struct gk_vvar {
 	uint32_t	nthreads;
 	uint32_t	inside;		/* 0: the blob passes all gk calls on */
 	uint32_t	leave;		/* come out behind the next call */
+	/* Code in this range is told the image's process id. */
+	uint64_t	frozen_lo, frozen_hi;
+	uint32_t	frozen_pid;
 };
 #endif
 

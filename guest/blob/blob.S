@@ -33,6 +33,7 @@ stack:
 	.skip	4 * 4096 - 16
 stack_top:
 	.skip	8
+	.globl	user_rsp
 user_rsp:
 	.skip	8
 

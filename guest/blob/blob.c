@@ -119,6 +119,26 @@ do_arch_prctl(uint64_t op, uint64_t a)
 	}
 }
 
+/*
+ * The process id differs in every request, which tells cryptographic code to
+ * reseed.  asyncio before Python 3.12 takes that for a fork(2) and forgets its
+ * event loop: it gets the old one.  libc's getpid() keeps nothing on the
+ * stack, so the caller is on top of it.
+ */
+extern uint64_t user_rsp;
+
+static long
+do_getpid(const volatile struct gk_vvar *v)
+{
+	uint64_t caller;
+
+	if (v->frozen_hi == 0 || !user_ok(user_rsp, sizeof caller))
+		return (v->pid);
+	caller = *(const volatile uint64_t *)user_rsp;
+	return (caller >= v->frozen_lo && caller < v->frozen_hi ?
+	    v->frozen_pid : v->pid);
+}
+
 /* ---- the in-memory kernel ------------------------------------------------------- */
 
 /* A wait with another signal mask: the mask is the VMM's. */
@@ -198,7 +218,7 @@ blob_call(uint64_t nr, const uint64_t a[6])
 		r.rax = do_arch_prctl(a[0], a[1]);
 		break;
 	case NR_getpid:
-		r.rax = v->pid;
+		r.rax = do_getpid(v);
 		break;
 	case NR_gettid:
 		r.rax = v->tid;

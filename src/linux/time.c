@@ -120,6 +120,7 @@ clock_read(struct machine *m, struct thread *t, int32_t clk, uint64_t *ns)
 	case CLOCK_REALTIME_COARSE:
 	case CLOCK_REALTIME_ALARM:
 	case CLOCK_TAI:
+		m->real_reads++;
 		*ns = machine_real(m);
 		return (0);
 	case CLOCK_MONOTONIC:
@@ -234,6 +235,7 @@ sys_gettimeofday(struct machine *m, struct thread *t, const uint64_t a[6])
 
 	CHECK_OBJ_NOTNULL(m, MACHINE_MAGIC);
 	(void)t;
+	m->real_reads++;
 	if (a[0] != 0 && as_write(m->as, a[0], &tv, sizeof(tv)))
 		return (-EFAULT);
 	if (a[1] != 0 && as_zero(m->as, a[1], sizeof(struct timezone)))
@@ -248,6 +250,7 @@ sys_time(struct machine *m, struct thread *t, const uint64_t a[6])
 
 	CHECK_OBJ_NOTNULL(m, MACHINE_MAGIC);
 	(void)t;
+	m->real_reads++;
 	if (a[0] != 0 && as_write(m->as, a[0], &now, sizeof(now)))
 		return (-EFAULT);
 	return (now);

@@ -173,8 +173,9 @@ boot_error(struct machine *m, struct tkvm_error *err, const char *when)
 }
 
 /* Run until every thread waits, one of them for connections. */
-static int
-until_ready(struct machine *m, struct tkvm_error *err, const char *when)
+int
+machine_until_ready(struct machine *m, struct tkvm_error *err,
+    const char *when)
 {
 	int i;
 
@@ -268,34 +269,10 @@ warm_up(struct machine *m, struct tkvm_error *err)
 			    m->opt->warmup);
 			return (boot_error(m, err, ""));
 		}
-		if (until_ready(m, err, "during warm-up") != 0)
+		if (machine_until_ready(m, err, "during warm-up") != 0)
 			return (-1);
 	}
 	return (0);
-}
-
-/*
- * Wait while timers are due soon: what they do once should not be done in
- * every fork again.  The time-out of the wait for connections itself is left
- * alone, and a program that always has a timer is given up on.
- */
-static int
-settle(struct machine *m, struct tkvm_error *err)
-{
-	const uint64_t span = (uint64_t)(m->opt->settle_time * NS);
-	uint64_t end, wake, now;
-
-	end = machine_mono(m) + span;
-	for (;;) {
-		now = machine_mono(m);
-		wake = machine_next_wake(m, 1);
-		if (wake == ~0UL || wake > now + span || now >= end)
-			return (0);
-		if (machine_wait(m, m->deadline, err) < 0)
-			return (0);
-		if (until_ready(m, err, "after warm-up") != 0)
-			return (-1);
-	}
 }
 
 /* ---- freeze ------------------------------------------------------------------------------------------ */
@@ -345,6 +322,26 @@ take_listen_address(struct tkvm_image *img)
 	img->listen_len = a->len;
 }
 
+/* See do_getpid() in the blob. */
+static void
+keep_pid(struct machine *m)
+{
+	struct gk_vvar *vv = (void *)(m->as->base + GPA_VVAR);
+	const struct vma *v;
+	const char *name;
+
+	for (v = as_next(m->as, 0); v != NULL; v = as_next(m->as, v->end)) {
+		name = as_vma_name(m->as, v);
+		if (!(v->prot & AS_X) || name == NULL ||
+		    strstr(name, "/_asyncio.cpython-3") == NULL)
+			continue;
+		vv->frozen_lo = v->start;
+		vv->frozen_hi = v->end;
+		vv->frozen_pid = m->proc.pid;
+		return;
+	}
+}
+
 static int
 freeze(struct tkvm_image *img, struct tkvm_error *err)
 {
@@ -352,6 +349,7 @@ freeze(struct tkvm_image *img, struct tkvm_error *err)
 	unsigned u;
 
 	headroom(m);
+	keep_pid(m);
 	files_freeze(m);
 	if (machine_park(m) != 0)
 		return (err_set(err, TKVM_E_KVM, "KVM_GET_XSAVE failed"));
@@ -410,8 +408,8 @@ tkvm_boot(const struct tkvm_options *opt, const volatile int *cancel,
 	m->cancel = cancel;
 	m->deadline = t0 + (uint64_t)(opt->max_boot_time * NS);
 	if (machine_setup(m, err) == 0 &&
-	    until_ready(m, err, "before it listened") == 0 &&
-	    warm_up(m, err) == 0 && settle(m, err) == 0 &&
+	    machine_until_ready(m, err, "before it listened") == 0 &&
+	    warm_up(m, err) == 0 && machine_settle(m, err) == 0 &&
 	    freeze(img, err) == 0) {
 		img->st.boot_s = (double)(host_mono() - t0) / NS;
 		return (img);

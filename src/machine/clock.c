@@ -67,6 +67,23 @@ clock_start(struct machine *m, uint64_t mono_ns)
 	v->mono_ns = m->clk.mono_ns;
 }
 
+void
+clock_skip(struct machine *m, uint64_t ns)
+{
+	struct gk_vvar *v = vvar(m);
+
+	m->mono_off -= ns;
+	m->clk.mono_ns += ns;
+	v->mono_ns = m->clk.mono_ns;
+}
+
+void
+clock_watch(struct machine *m, int on)
+{
+
+	vvar(m)->usable = m->clk.usable && !on;
+}
+
 /* The same reckoning as in the guest, so that the two never disagree. */
 static uint64_t
 since(const struct machine *m)

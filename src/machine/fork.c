@@ -186,20 +186,34 @@ freshen(struct tkvm_fork *f)
 	vvar_update(m);
 }
 
+/* The timer that a program was frozen before: see settle.c */
+static int
+first_tick(struct tkvm_fork *f, struct tkvm_error *err)
+{
+	enum tkvm_run r;
+
+	if (!f->m->image->tick_first)
+		return (0);
+	r = fork_run(f, 0, err);
+	f->m->err.code = TKVM_OK;
+	return (r == TKVM_RUN_GONE ? -1 : 0);
+}
+
 int
 tkvm_fork_open(struct tkvm_fork *f, const struct sockaddr *peer,
     socklen_t peerlen, double deadline, struct tkvm_error *err)
 {
 	struct machine *m;
 	struct gk_ctx c;
-	int i;
+	int i, fresh;
 
 	CHECK_OBJ_NOTNULL(f, FORK_MAGIC);
 	m = f->m;
 	if (m->conn >= 0)
 		tkvm_fork_close(f);
+	fresh = f->image != NULL && !f->dirty;
 	if (f->image != NULL) {
-		if (!f->dirty)
+		if (fresh)
 			freshen(f);
 		m->stage = M_SERVE;
 		m->deadline = deadline > 0 ? (uint64_t)(deadline * NS) :
@@ -209,6 +223,8 @@ tkvm_fork_open(struct tkvm_fork *f, const struct sockaddr *peer,
 	m->limit = ~0UL;
 	m->err.code = TKVM_OK;
 	m->log_bytes = 0;
+	if (fresh && first_tick(f, err) != 0)
+		return (-1);
 	m->conn_id = ++f->conn_seq;
 	machine_gk_ctx(m, NULL, &c);
 	i = gk_conn_open(&c, (uint32_t)m->listener, m->conn_id, peer, peerlen);
@@ -381,7 +397,7 @@ machine_wait(struct machine *m, uint64_t until, struct tkvm_error *err)
 	struct timespec ts;
 	int i;
 
-	wake = machine_next_wake(m, 0);
+	wake = machine_next_wake(m);
 	if (wake == ~0UL && m->nwaitfd == 0)
 		return (-1);
 	for (;;) {

@@ -155,6 +155,8 @@ struct machine {
 	unsigned	nwaitfd;
 	/* Guest CLOCK_MONOTONIC = host CLOCK_MONOTONIC - mono_off */
 	uint64_t	mono_off;
+	uint64_t	real_reads;	/* times it asked for the time of day */
+	int		tick_first;	/* frozen just before a timer: settle.c */
 	struct wd_slot	*wd;
 	uint64_t	deadline;	/* host CLOCK_MONOTONIC ns; ~0: none */
 	uint64_t	limit;		/* ... of this run, which may go on */

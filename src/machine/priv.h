@@ -53,6 +53,10 @@ uint64_t host_real(void);
 
 /* The guest's CLOCK_MONOTONIC continues at mono_ns from now on. */
 void clock_start(struct machine *, uint64_t mono_ns);
+/* CLOCK_MONOTONIC goes ahead by so many ns. */
+void clock_skip(struct machine *, uint64_t ns);
+/* Every look at a clock leaves the machine, or not. */
+void clock_watch(struct machine *, int on);
 /* pid, tid and so on into the clock page */
 void vvar_update(struct machine *);
 uint32_t vvar_leave(struct machine *, uint32_t leave);
@@ -74,13 +78,19 @@ void machine_gk_mark(struct gk_ctx *, const void *, size_t);
 /* ---- run.c -------------------------------------------------------------------------- */
 
 enum tkvm_run machine_run(struct machine *, int want_output);
-/* The earliest time (guest monotonic ns) at which a waiter or timer is due.
- * `listener`: leave out threads that wait for the listener. */
-uint64_t machine_next_wake(struct machine *, int without_listener);
+/* The earliest time (guest monotonic ns) at which a waiter or timer is due. */
+uint64_t machine_next_wake(struct machine *);
 /* 1: run again; 0: `until` (host ns); -1: nothing wakes it, or *err */
 int machine_wait(struct machine *, uint64_t until, struct tkvm_error *);
 /* Save the running thread's state out of the vCPU. */
 int machine_park(struct machine *);
+
+/* ---- boot.c, settle.c ------------------------------------------------------------------ */
+
+/* Run until every thread waits, one of them for connections. */
+int machine_until_ready(struct machine *, struct tkvm_error *,
+    const char *when);
+int machine_settle(struct machine *, struct tkvm_error *);
 
 /* ---- fork.c, image.c ----------------------------------------------------------------- */
 

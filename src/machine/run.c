@@ -275,7 +275,7 @@ wake_waiters(struct machine *m)
 }
 
 uint64_t
-machine_next_wake(struct machine *m, int without_listener)
+machine_next_wake(struct machine *m)
 {
 	struct gk_ctx c;
 	struct thread *t;
@@ -289,11 +289,8 @@ machine_next_wake(struct machine *m, int without_listener)
 		w = n;
 	for (i = 0; i < m->proc.hi_thread; i++) {
 		t = &m->thread[i];
-		if (t->state != T_WAIT || t->deadline >= w)
-			continue;
-		if (without_listener && gk_waits_listener(&c, t->nr, t->a) > 0)
-			continue;
-		w = t->deadline;
+		if (t->state == T_WAIT && t->deadline < w)
+			w = t->deadline;
 	}
 	return (w);
 }

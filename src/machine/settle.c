@@ -1,0 +1,102 @@
+/*-
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * Between warm-up and freeze: let the timers that are due soon fire, so that
+ * what they do once need not be done in every fork again (Node forgets a
+ * cached Date that way).  Nobody has to wait for that: the guest's monotonic
+ * clock is ours, and skips to each timer.
+ *
+ * A program that always has a timer is given up on.  But if one of its timers
+ * reads the time of day again and again (uvicorn makes its Date so, lighttpd
+ * each second), the program is frozen just before it fires, and each request
+ * begins with that, however long after the freeze.
+ */
+
+#include <errno.h>
+#include <string.h>
+
+#include "machine/priv.h"
+
+#define NS		1000000000.0
+#define MAX_WAKES	4096
+#define PATIENCE	4	/* spans, for finding what the period is */
+
+struct settling {
+	uint64_t	span, skipped;
+	unsigned	wakes;		/* timers that fired */
+	unsigned	read;		/* the last one that read the time */
+	unsigned	period;		/* wakes between two such; 0: unknown */
+};
+
+static int
+go_on(const struct settling *s)
+{
+
+	if (s->wakes == MAX_WAKES)
+		return (0);
+	if (s->skipped < s->span)
+		return (1);
+	return (s->read != 0 && s->skipped < PATIENCE * s->span);
+}
+
+/* Let the next timer fire, `ahead` from now. */
+static int
+one_wake(struct machine *m, struct settling *s, uint64_t ahead,
+    struct tkvm_error *err)
+{
+	const uint64_t before = m->real_reads;
+
+	/* What happens outside takes its time, though. */
+	if (m->nwaitfd == 0)
+		clock_skip(m, ahead);
+	else if (machine_wait(m, m->deadline, err) < 0)
+		return (1);
+	if (machine_until_ready(m, err, "after warm-up") != 0)
+		return (-1);
+	s->wakes++;
+	s->skipped += ahead;
+	if (m->real_reads == before)
+		return (0);
+	if (s->read != 0)
+		s->period = s->wakes - s->read;
+	s->read = s->wakes;
+	return (0);
+}
+
+static int
+settle(struct machine *m, struct settling *s, struct tkvm_error *err)
+{
+	uint64_t wake, now;
+	int i;
+
+	while (go_on(s)) {
+		wake = machine_next_wake(m);
+		now = machine_mono(m);
+		if (wake == ~0UL || wake > now + s->span)
+			return (0);
+		wake = wake > now ? wake - now : 0;
+		if (s->period != 0 && s->wakes + 1 == s->read + s->period) {
+			clock_skip(m, wake);
+			m->tick_first = 1;
+			return (0);
+		}
+		i = one_wake(m, s, wake, err);
+		if (i != 0)
+			return (i < 0 ? -1 : 0);
+	}
+	return (0);
+}
+
+int
+machine_settle(struct machine *m, struct tkvm_error *err)
+{
+	struct settling s = { .span = (uint64_t)(m->opt->settle_time * NS) };
+	int i;
+
+	if (s.span == 0)
+		return (0);
+	clock_watch(m, 1);
+	i = settle(m, &s, err);
+	clock_watch(m, 0);
+	return (i);
+}
