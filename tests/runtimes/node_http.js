@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Node's own server.
+"use strict";
+
+let count = 0;
+let ticks = 0;
+
+setInterval(() => { ticks++; }, 1000);
+require("http").createServer((request, response) => {
+	response.setHeader("Content-Type", "text/plain");
+	response.end(request.url === "/time" ?
+	    `${Date.now()} ${ticks}\n` : `hello ${++count}\n`);
+}).listen(Number(process.argv[2]), "127.0.0.1");
