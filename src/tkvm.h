@@ -231,6 +231,12 @@ void tkvm_fork_state(struct tkvm_fork *, struct tkvm_fork_state *);
  */
 void tkvm_fork_close(struct tkvm_fork *);
 /*
+ * Likewise, but the answer was complete and did not announce the end of the
+ * connection: if the program goes on waiting, the next tkvm_fork_open() for
+ * this client soon after has the same one.
+ */
+void tkvm_fork_keep(struct tkvm_fork *);
+/*
  * Back to the frozen state.  0, or -1 with *err: the fork must be freed then,
  * never used again.  With verify-reset a difference is such a failure.
  */

@@ -15,6 +15,8 @@
 
 #define NS		1000000000.0
 #define LEARN_MAX	4096	/* pages that new forks copy ahead */
+#define KEEP_RUN	2000000UL	/* ns that a program winds up in */
+#define KEEP_IDLE	1000000000UL	/* far below servers' time-outs */
 #define WAIT_SLICE	(20 * 1000000UL)	/* how late a cancel may be seen */
 
 const struct tkvm_options *
@@ -199,17 +201,51 @@ first_tick(struct tkvm_fork *f, struct tkvm_error *err)
 	return (r == TKVM_RUN_GONE ? -1 : 0);
 }
 
+/* The last connection was kept, for this client? */
+static int
+same_conn(struct tkvm_fork *f, const struct sockaddr *peer, socklen_t peerlen)
+{
+	const uint64_t since = f->kept;
+
+	f->kept = 0;
+	return (since != 0 && f->m->conn >= 0 &&
+	    host_mono() - since < KEEP_IDLE && peerlen == f->peerlen &&
+	    (peerlen == 0 || !memcmp(peer, &f->peer, peerlen)));
+}
+
+static int
+new_conn(struct tkvm_fork *f, const struct sockaddr *peer, socklen_t peerlen,
+    struct tkvm_error *err)
+{
+	struct machine *m = f->m;
+	struct gk_ctx c;
+	int i;
+
+	m->conn_id = ++f->conn_seq;
+	machine_gk_ctx(m, NULL, &c);
+	i = gk_conn_open(&c, (uint32_t)m->listener, m->conn_id, peer, peerlen);
+	if (i < 0)
+		return (err_set(err, TKVM_E_CLOSED, "tenant \"%s\": its "
+		    "listener takes no connection: %s", m->opt->tenant,
+		    strerror(-i)));
+	m->conn = i;
+	f->peerlen = peerlen <= sizeof f->peer ? peerlen : 0;
+	if (f->peerlen > 0)
+		memcpy(&f->peer, peer, f->peerlen);
+	return (0);
+}
+
 int
 tkvm_fork_open(struct tkvm_fork *f, const struct sockaddr *peer,
     socklen_t peerlen, double deadline, struct tkvm_error *err)
 {
 	struct machine *m;
-	struct gk_ctx c;
-	int i, fresh;
+	int fresh, same;
 
 	CHECK_OBJ_NOTNULL(f, FORK_MAGIC);
 	m = f->m;
-	if (m->conn >= 0)
+	same = same_conn(f, peer, peerlen);
+	if (m->conn >= 0 && !same)
 		tkvm_fork_close(f);
 	fresh = f->image != NULL && !f->dirty;
 	if (f->image != NULL) {
@@ -225,14 +261,8 @@ tkvm_fork_open(struct tkvm_fork *f, const struct sockaddr *peer,
 	m->log_bytes = 0;
 	if (fresh && first_tick(f, err) != 0)
 		return (-1);
-	m->conn_id = ++f->conn_seq;
-	machine_gk_ctx(m, NULL, &c);
-	i = gk_conn_open(&c, (uint32_t)m->listener, m->conn_id, peer, peerlen);
-	if (i < 0)
-		return (err_set(err, TKVM_E_CLOSED, "tenant \"%s\": its "
-		    "listener takes no connection: %s", m->opt->tenant,
-		    strerror(-i)));
-	m->conn = i;
+	if (!same && new_conn(f, peer, peerlen, err) != 0)
+		return (-1);
 	m->st.requests++;
 	return (0);
 }
@@ -351,6 +381,26 @@ tkvm_fork_run(struct tkvm_fork *f, struct tkvm_error *err)
 {
 
 	return (fork_run(f, 1, err));
+}
+
+/* What it does after an answer is done before the next request comes. */
+void
+tkvm_fork_keep(struct tkvm_fork *f)
+{
+	struct tkvm_fork_state st;
+
+	CHECK_OBJ_NOTNULL(f, FORK_MAGIC);
+	if (f->m->conn < 0)
+		return;
+	f->m->limit = host_mono() + KEEP_RUN;
+	if (fork_run(f, 1, NULL) == TKVM_RUN_IDLE) {
+		tkvm_fork_state(f, &st);
+		if (!st.closed && st.in == 0 && st.out == 0) {
+			f->kept = host_mono();
+			return;
+		}
+	}
+	tkvm_fork_close(f);
 }
 
 void

@@ -34,7 +34,7 @@ struct wd_slot {
 	/* The guest writes here without an exit; NULL: nobody waits for it.
 	 * In guest RAM, which outlives the time the slot is armed. */
 	const volatile struct gk_ring *ring;
-	_Atomic uint32_t tick;		/* several threads: preempt */
+	_Atomic uint64_t tick;		/* host ns: interrupt it then */
 	uint64_t	last_tick;
 	_Atomic uint32_t sent, handled;	/* kicks */
 	_Atomic uint32_t expired;	/* deadline or cancel */
@@ -116,6 +116,9 @@ struct tkvm_fork {
 	struct tkvm_image *image;	/* NULL: the machine being booted */
 	struct runner	*runner;	/* pinned thread, or NULL */
 	int		dirty;		/* ran since the last reset */
+	uint64_t	kept;		/* host ns: its connection is, since */
+	struct sockaddr_storage peer;	/* ... and whose it is */
+	socklen_t	peerlen;
 	uint32_t	conn_seq;
 	unsigned	resets;
 	pthread_t	last;		/* thread that ran it last */

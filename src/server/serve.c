@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <strings.h>
 #include <time.h>
 
 #include "conn/http_write.h"
@@ -28,6 +29,7 @@ struct xfer {
 	int		answered;	/* a header went out */
 	int		chunked;	/* its body has chunks */
 	int		to_eof;		/* ... or ends by closing */
+	int		keep;		/* the guest keeps its connection */
 	int		too_slow;	/* the client, in taking it */
 };
 
@@ -380,6 +382,18 @@ pass_body(struct xfer *x, size_t n)
 	return (ph);
 }
 
+static int
+has_close(const struct tkvm_response *resp)
+{
+	size_t u;
+
+	for (u = 0; u < resp->nheader; u++)
+		if (strcasecmp(resp->header[u].name, "Connection") == 0 &&
+		    req_has_token(resp->header[u].value, "close"))
+			return (1);
+	return (0);
+}
+
 static enum phase
 pass_answer(struct xfer *x)
 {
@@ -400,6 +414,8 @@ pass_answer(struct xfer *x)
 		    x->w->srv->opt->tenant);
 		return (PH_ERROR);
 	}
+	x->keep = c->body_done && resp.body != TKVM_BODY_EOF &&
+	    !has_close(&resp);
 	x->to_eof = !x->chunked && (resp.body == TKVM_BODY_CHUNKED ||
 	    resp.body == TKVM_BODY_EOF);
 	return (pass_body(x, n));
@@ -452,7 +468,9 @@ give_back(struct xfer *x, enum phase ph)
 {
 	struct srv *s = x->w->srv;
 
-	if (!s->opt->ephemeral)
+	if (!s->opt->ephemeral && x->keep && ph == PH_OK)
+		tkvm_fork_keep(x->fork);
+	else if (!s->opt->ephemeral)
 		tkvm_fork_close(x->fork);
 	tkvm_pool_give(s->pool, &x->fork,
 	    ph == PH_ERROR && is_broken(s, x->err.code));

@@ -203,6 +203,13 @@ tkvm_fork_close(struct tkvm_fork *f)
 	f->timer = 0;
 }
 
+void
+tkvm_fork_keep(struct tkvm_fork *f)
+{
+
+	tkvm_fork_close(f);
+}
+
 int
 tkvm_fork_reset(struct tkvm_fork *f, struct tkvm_error *err)
 {
