@@ -153,6 +153,7 @@ refuse(struct machine *m, unsigned nr, const char *name, int err)
 	uint8_t bit = (uint8_t)(1U << nr % 8);
 
 	m->st.unknown++;
+	m->no_process = name;
 	if (!(*seen & bit)) {
 		*seen |= bit;
 		machine_log(m, TKVM_LOG_WARN, "%s: refused, a guest is one "

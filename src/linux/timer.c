@@ -144,6 +144,7 @@ arm(struct machine *m, uint64_t value, uint64_t interval)
 	m->proc.itimer_next = value == 0 ? 0 :
 	    time_after(machine_mono(m), value);
 	m->proc.itimer_interval = value == 0 ? 0 : interval;
+	m->next_wake = 0;	/* to be found anew */
 }
 
 int64_t
@@ -375,6 +376,7 @@ sys_timer_settime(struct machine *m, struct thread *t, const uint64_t a[6])
 	/* 0 is "disarmed": what was due long ago is due at 1 */
 	if (value != 0 && g->next == 0)
 		g->next = 1;
+	m->next_wake = 0;	/* to be found anew */
 	return (a[3] != 0 ? gtimer_put(m, &old, a[3]) : 0);
 }
 

@@ -169,6 +169,12 @@ boot_error(struct machine *m, struct tkvm_error *err, const char *when)
 		    sizeof err->text - strlen(err->text), "; it was not "
 		    "allowed to use %s (%s=%s would allow it)", m->refused,
 		    m->refused_by, m->refused);
+	if (m->no_process != NULL)
+		(void)snprintf(err->text + strlen(err->text),
+		    sizeof err->text - strlen(err->text), "; it called %s, "
+		    "but a guest is one process and cannot start another "
+		    "(is there an option to run it without workers?)",
+		    m->no_process);
 	return (-1);
 }
 

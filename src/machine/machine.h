@@ -189,6 +189,7 @@ struct machine {
 	char		last_line[200];	/* of stdout or stderr, for errors */
 	char		refused[200];	/* last path of a boot, for errors */
 	const char	*refused_by;	/* the option that would allow it */
+	const char	*no_process;	/* call that needs a second process */
 	/* the clock page, as last written */
 	struct {
 		uint64_t	tsc0, mult, real_ns, mono_ns;

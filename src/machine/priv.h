@@ -35,6 +35,10 @@ struct wd_slot {
 	 * In guest RAM, which outlives the time the slot is armed. */
 	const volatile struct gk_ring *ring;
 	_Atomic uint64_t tick;		/* host ns: interrupt it then */
+	/* ... or when the guest has changed this, in guest RAM too; ~0 in
+	 * `seen`: there is nobody who waits for it. */
+	const volatile uint32_t *gen;
+	_Atomic uint64_t seen;
 	uint64_t	last_tick;
 	_Atomic uint32_t sent, handled;	/* kicks */
 	_Atomic uint32_t expired;	/* deadline or cancel */

@@ -96,6 +96,18 @@ wd_kick(struct wd_slot *s)
 		atomic_fetch_sub(&s->sent, 1);	/* queue full: next time */
 }
 
+/* Should it come out so that other threads of the guest have their turn? */
+static int
+wd_tick(const struct wd_slot *s, uint64_t now)
+{
+	uint64_t seen = atomic_load(&s->seen);
+
+	if (now - s->last_tick < TICK_EVERY)
+		return (0);
+	return (now >= atomic_load(&s->tick) ||
+	    (seen != ~0UL && s->gen != NULL && *s->gen != seen));
+}
+
 /* Is a kick due?  Called in state KICKING, so the slot cannot go away. */
 static int
 wd_due(struct wd_slot *s, uint64_t now)
@@ -113,7 +125,7 @@ wd_due(struct wd_slot *s, uint64_t now)
 		atomic_store(&s->out_since, now);
 	if (out != 0 && now - out >= OUTPUT_AFTER)
 		return (1);
-	if (atomic_load(&s->tick) && now - s->last_tick >= TICK_EVERY) {
+	if (wd_tick(s, now)) {
 		s->last_tick = now;
 		return (1);
 	}
