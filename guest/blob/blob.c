@@ -132,9 +132,9 @@ do_getpid(const volatile struct gk_vvar *v)
 {
 	uint64_t caller;
 
-	if (v->frozen_hi == 0 || !user_ok(user_rsp, sizeof caller))
+	if (v->frozen_hi == 0 ||
+	    gk_copyin(NULL, &caller, user_rsp, sizeof(caller)))
 		return (v->pid);
-	caller = *(const volatile uint64_t *)user_rsp;
 	return (caller >= v->frozen_lo && caller < v->frozen_hi ?
 	    v->frozen_pid : v->pid);
 }
