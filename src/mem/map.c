@@ -75,7 +75,8 @@ uint64_t
 as_rss(struct as *as)
 {
 
-	return (as->nused * PAGE_SZ);
+	return ((as->nused + (as->image != NULL ? as->image->nused : 0)) *
+	    PAGE_SZ);
 }
 
 uint64_t

@@ -6,18 +6,26 @@
  *	fam_NAME list		names of the cases; those of ALONE after a '!'
  *	fam_NAME CASE		that one
  *	fam_NAME all		all but those of ALONE, each after "== CASE"
+ *	fam_NAME serve PORT	HTTP: GET /CASE answers what it says, once for
+ *				each connection (to see that a reset undoes it)
  */
 
 #include "diff.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #define MAX_CASES	400
+#define SAID_MAX	100000UL
 
 static struct diff_case cases[MAX_CASES];
 static unsigned ncases;
+static char *said;			/* serving: the answer */
+static size_t nsaid;
 
 void
 diff_add(const struct diff_case *c)
@@ -43,6 +51,12 @@ say(const char *fmt, ...)
 	if ((size_t)n > sizeof b - 2)
 		n = (int)sizeof b - 2;
 	b[n++] = '\n';
+	if (said != NULL) {
+		if (nsaid + (size_t)n <= SAID_MAX)
+			memcpy(said + __atomic_fetch_add(&nsaid, (size_t)n,
+			    __ATOMIC_RELAXED), b, (size_t)n);
+		return;
+	}
 	if (write(STDOUT_FILENO, b, (size_t)n) != n)
 		_exit(98);
 }
@@ -221,6 +235,64 @@ one(const struct diff_case *c)
 	(void)fflush(stdout);
 }
 
+static const struct diff_case *
+find(const char *name)
+{
+	unsigned u;
+
+	for (u = 0; u < ncases; u++)
+		if (strcmp(name, cases[u].name) == 0)
+			return (&cases[u]);
+	return (NULL);
+}
+
+static void
+answer(int fd)
+{
+	const struct diff_case *c;
+	char b[4096], name[100] = "", head[200];
+	size_t n = 0;
+	ssize_t r;
+
+	do {
+		r = read(fd, b + n, sizeof b - 1 - n);
+		n += r > 0 ? (size_t)r : 0;
+		b[n] = '\0';
+	} while (r > 0 && strstr(b, "\r\n\r\n") == NULL);
+	nsaid = 0;
+	c = sscanf(b, "GET /%99s HTTP", name) == 1 ? find(name) : NULL;
+	if (c != NULL)
+		one(c);
+	else
+		say("ready");
+	n = (size_t)snprintf(head, sizeof head, "HTTP/1.1 200 OK\r\n"
+	    "Content-Length: %zu\r\nConnection: close\r\n\r\n", nsaid);
+	if (write(fd, head, n) > 0)
+		(void)!write(fd, said, nsaid);
+	(void)close(fd);
+}
+
+static int
+serve(uint16_t port)
+{
+	struct sockaddr_in sin = { .sin_family = AF_INET,
+	    .sin_port = htons(port) };
+	int s, fd, yes = 1;
+
+	said = malloc(SAID_MAX);
+	s = socket(AF_INET, SOCK_STREAM, 0);
+	(void)setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+	sin.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	if (said == NULL || bind(s, (void *)&sin, sizeof sin) != 0 ||
+	    listen(s, 8) != 0) {
+		perror("listen");
+		return (96);
+	}
+	while ((fd = accept(s, NULL, NULL)) >= 0)
+		answer(fd);
+	return (95);
+}
+
 static int
 by_name(const void *a, const void *b)
 {
@@ -252,12 +324,13 @@ main(int argc, char **argv)
 		say("== end");
 		return (0);
 	}
-	for (u = 0; argc == 2 && u < ncases; u++) {
-		if (strcmp(argv[1], cases[u].name) == 0) {
-			one(&cases[u]);
-			return (0);
-		}
+	if (argc == 3 && strcmp(argv[1], "serve") == 0)
+		return (serve((uint16_t)atoi(argv[2])));
+	if (argc == 2 && find(argv[1]) != NULL) {
+		one(find(argv[1]));
+		return (0);
 	}
-	(void)fprintf(stderr, "usage: %s list | all | CASE\n", argv[0]);
+	(void)fprintf(stderr, "usage: %s list | all | serve PORT | CASE\n",
+	    argv[0]);
 	return (97);
 }
