@@ -324,7 +324,7 @@ pi_take(struct machine *m, struct thread *t, uint64_t addr, uint32_t *word)
 static int64_t
 pi_lock(struct machine *m, struct thread *t, const uint64_t a[6], int realtime)
 {
-	uint32_t word;
+	uint32_t word = 0;
 	int64_t error;
 
 	if (t->restart)

@@ -468,6 +468,14 @@ never_restarted(uint64_t nr)
 	}
 }
 
+/* With priority inheritance: goes on whatever SA_RESTART says */
+static int
+waits_for_lock(const struct thread *t)
+{
+
+	return (t->nr == SYS_futex && t->futex != 0 && t->futex_bits == 0);
+}
+
 static void
 end_wait(struct machine *m, struct thread *t, int restart)
 {
@@ -476,10 +484,8 @@ end_wait(struct machine *m, struct thread *t, int restart)
 		t->regs.rax = 0;	/* the wake must not get lost */
 	else if (t->progress != 0)
 		t->regs.rax = t->progress;
-	else if (t->nr == SYS_futex && t->futex != 0 && t->futex_bits == 0)
-		sigframe_rewind(t, t->nr);	/* of a lock: always goes on */
-	else if (restart && t->deadline == UINT64_MAX &&
-	    !never_restarted(t->nr))
+	else if (waits_for_lock(t) || (restart && t->deadline == UINT64_MAX &&
+	    !never_restarted(t->nr)))
 		sigframe_rewind(t, t->nr);
 	else
 		t->regs.rax = (uint64_t)-EINTR;

@@ -56,12 +56,13 @@ static int
 fpe_code(struct machine *m, struct thread *t, unsigned vector)
 {
 	struct kvm_xsave x;
-	const uint8_t *b = (const uint8_t *)&x;
+	const uint8_t *b;
 	uint16_t cw, sw;
 	uint32_t mxcsr, err;
 
 	if (machine_get_xsave(m, t, &x) != 0)
 		return (FPE_FLTINV);
+	b = (const uint8_t *)&x;
 	memcpy(&cw, b, sizeof cw);
 	memcpy(&sw, b + 2, sizeof sw);
 	memcpy(&mxcsr, b + 24, sizeof mxcsr);
