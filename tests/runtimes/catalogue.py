@@ -19,7 +19,7 @@ class Runtime:
 
     ticks: /time counts a 1 s interval.  date: its answers have a Date header.
     path, size: what is asked for, and the least number of bytes answered.
-    compile: the command that makes the program, once.
+    make: the command that makes the program from source.
     """
 
     def __init__(self, name, command, needs=(), ticks=False, date=True,
@@ -72,7 +72,9 @@ class Runtime:
                            stderr=subprocess.STDOUT, timeout=600)
         if p.returncode == 0:
             return None
-        return "not built: " + p.stdout.decode("utf-8", "replace")[-300:]
+        said = p.stdout.decode("utf-8", "replace").splitlines()
+        why = [s for s in said if "error" in s.lower()] or said
+        return "not built: " + " ".join(why)[:200]
 
 
 def python(name, script, *args, **kw):
