@@ -296,6 +296,13 @@ void gk_conn_drop(struct gk_ctx *, uint32_t ofd, uint32_t id);
  */
 int64_t gk_ofd_write(struct gk_ctx *, uint32_t ofd, const void *, size_t);
 
+/*
+ * Bytes that are waiting in a stream, left there (splice, tee): how many, 0 at
+ * its end, -EAGAIN, or -EINVAL.  And away with n of them.
+ */
+int64_t gk_ofd_peek(struct gk_ctx *, uint32_t ofd, void *, size_t);
+void gk_ofd_skip(struct gk_ctx *, uint32_t ofd, size_t);
+
 struct gk_conn_state {
 	unsigned	gone;		/* no such connection any more; `closed`
 					 * is set too, the rest is 0 */

@@ -387,7 +387,7 @@ gk_read(struct gk_ctx *ctx, const uint64_t a[6])
 	if (r != 0)
 		return (r);
 	if ((int64_t)a[2] < 0)
-		return (-GKA_EINVAL);
+		return (-GKA_EFAULT);
 	if (a[2] == 0 && (gk_is_socket(e.kind) || e.kind == GK_PIPE_R))
 		return (0);
 	gk_iter_buf(&it, a[1], a[2]);
@@ -405,7 +405,7 @@ gk_write(struct gk_ctx *ctx, const uint64_t a[6])
 	if (r != 0)
 		return (r);
 	if ((int64_t)a[2] < 0)
-		return (-GKA_EINVAL);
+		return (-GKA_EFAULT);
 	gk_iter_buf(&it, a[1], a[2]);
 	return (gk_output(ctx, &e, &it));
 }
@@ -513,4 +513,58 @@ gk_ofd_write(struct gk_ctx *ctx, uint32_t ofd, const void *src, size_t len)
 	(void)gk_view_push(ctx, &v, src, len);
 	gk_out_wrote(ctx, r, &v, reader);
 	return ((int64_t)len);
+}
+
+/* The ring of a stream that splice can read from; NULL */
+static struct gk_ring *
+gk_splice_in(struct gk_ctx *ctx, uint32_t ofd, struct gk_end *e,
+    uint32_t *writer)
+{
+
+	if (ofd >= GK_NOFD)
+		return (NULL);
+	e->o = &ctx->gk->ofd[ofd];
+	e->idx = ofd;
+	e->kind = GK_RD(e->o->kind);
+	e->nonblock = 1;
+	e->flags = e->oflags = 0;
+	if ((e->kind != GK_CONN && e->kind != GK_PAIR &&
+	    e->kind != GK_PIPE_R) || gk_is_framed(e->o))
+		return (NULL);
+	return (gk_ring_in(ctx->gk, ofd, e->kind, writer));
+}
+
+int64_t
+gk_ofd_peek(struct gk_ctx *ctx, uint32_t ofd, void *dst, size_t len)
+{
+	struct gk_ring *r;
+	struct gk_view v;
+	struct gk_end e;
+	uint32_t writer;
+	int64_t ret;
+
+	r = gk_splice_in(ctx, ofd, &e, &writer);
+	if (r == NULL)
+		return (-GKA_EINVAL);
+	(void)gk_ring_view(ctx->gk, r, &v);
+	if (v.used == 0) {
+		ret = gk_in_end(&e, r);
+		return (ret == 1 ? -GKA_EAGAIN : ret);
+	}
+	return ((int64_t)gk_view_pull(&v, dst, GK_MIN(len, v.used)));
+}
+
+void
+gk_ofd_skip(struct gk_ctx *ctx, uint32_t ofd, size_t len)
+{
+	struct gk_ring *r;
+	struct gk_view v;
+	struct gk_end e;
+	uint32_t writer;
+
+	r = gk_splice_in(ctx, ofd, &e, &writer);
+	if (r == NULL || gk_ring_view(ctx->gk, r, &v))
+		return;
+	v.tail += (uint32_t)GK_MIN(len, v.used);
+	gk_in_took(ctx, &e, r, &v, writer);
 }

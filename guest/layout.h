@@ -22,12 +22,13 @@
 #define GPA_BLOB	0x010000	/* the blob's image, as linked */
 #define GPA_BLOB_END	0x040000
 #define GPA_GK		0x200000	/* struct gk; 2 MiB aligned */
+#define GPA_MFS		0x2400000	/* struct mfs, files in memory */
 #define GPA_FRAMES	0x2800000	/* frames for everything else */
 
 /* ---- guest virtual --------------------------------------------------------- */
 
 #define GVA_USER_MIN	0x10000UL		/* vm.mmap_min_addr */
-#define GVA_USER_END	0x7ffffd600000UL	/* programs live below */
+#define GVA_USER_END	0x7ffffda00000UL	/* programs live below */
 /* struct gk, up to the kernel's 4 MiB, for the blob */
 #define GVA_GK		GVA_USER_END
 /* The kernel's 4 MiB at the top of the low half; its last page stays

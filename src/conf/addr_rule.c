@@ -26,6 +26,7 @@ struct pieces {
 	int		any_host, any_port, any, is_unix;
 	int		family;		/* of a numeric host, else 0 */
 	unsigned char	ip[16];
+	unsigned	bits;		/* of ip that count */
 	unsigned	port;
 	const char	*path;		/* is_unix: the rest of the text */
 };
@@ -45,18 +46,47 @@ split_port(struct pieces *p, const char *s)
 	return (0);
 }
 
+/* An IPv4 address in IPv6's clothes is one. */
+static int
+unmap(struct pieces *p)
+{
+	static const unsigned char mapped[12] = { [10] = 0xff, [11] = 0xff };
+
+	if (p->bits < 96 || memcmp(p->ip, mapped, sizeof mapped) != 0)
+		return (0);
+	(void)memmove(p->ip, p->ip + 12, 4);
+	p->family = AF_INET;
+	p->bits -= 96;
+	return (0);
+}
+
 /* The host as a number, a name, or anything. */
 static int
 split_host(struct pieces *p, const char *s, size_t len, int bracket)
 {
+	unsigned long long bits = bracket ? 128 : 32;
+	char *slash;
 
 	if (len >= sizeof p->host)
 		return (-1);
 	(void)memcpy(p->host, s, len);
 	p->host[len] = '\0';
+	slash = strchr(p->host, '/');
+	if (slash != NULL) {
+		*slash = '\0';
+		if (text_uint(slash + 1, &bits) != 0 ||
+		    bits > (bracket ? 128 : 32))
+			return (-1);
+	}
+	p->bits = (unsigned)bits;
 	if (bracket) {
 		p->family = AF_INET6;
-		return (inet_pton(AF_INET6, p->host, p->ip) == 1 ? 0 : -1);
+		return (inet_pton(AF_INET6, p->host, p->ip) == 1 ?
+		    unmap(p) : -1);
+	}
+	if (slash != NULL) {
+		p->family = AF_INET;
+		return (inet_pton(AF_INET, p->host, p->ip) == 1 ? 0 : -1);
 	}
 	if (len == 0 || strcmp(p->host, "*") == 0) {
 		p->any_host = 1;
@@ -118,7 +148,8 @@ addr_rule_check(const char *rule, const char **why)
 	AN(why);
 	if (split(&p, rule) == 0)
 		return (0);
-	*why = "HOST:PORT, HOST, [V6]:PORT, :PORT or unix:/PATH";
+	*why = "HOST:PORT, HOST, ADDRESS/BITS:PORT, [V6]:PORT, :PORT or "
+	    "unix:/PATH";
 	return (-1);
 }
 
@@ -169,6 +200,17 @@ name_matches(const char *name, int family, const unsigned char *ip)
 	return (hit);
 }
 
+static int
+ip_matches(const struct pieces *p, const unsigned char *ip)
+{
+	const unsigned whole = p->bits / 8, rest = p->bits % 8;
+
+	if (memcmp(p->ip, ip, whole) != 0)
+		return (0);
+	return (rest == 0 ||
+	    ((p->ip[whole] ^ ip[whole]) & (0xff00 >> rest) & 0xff) == 0);
+}
+
 /* "/run/x.sock" or "/run/x*"; '@' stands for an abstract name's NUL. */
 static int
 unix_matches(const char *rule, const struct sockaddr *sa, socklen_t len)
@@ -206,8 +248,7 @@ addr_rule_match(const char *rule, const struct sockaddr *sa, socklen_t len)
 	if (p.any_host)
 		return (1);
 	if (p.family != 0)
-		return (p.family == family &&
-		    memcmp(p.ip, ip, family == AF_INET ? 4 : 16) == 0);
+		return (p.family == family && ip_matches(&p, ip));
 	return (name_matches(p.host, family, ip));
 }
 
@@ -241,8 +282,9 @@ opt_may_connect(const struct tkvm_options *o, const struct sockaddr *sa,
 {
 
 	CHECK_OBJ_NOTNULL(o, OPTIONS_MAGIC);
-	return (o->allow_all || allow_covers(&o->allow_net, sa, len) ||
-	    allow_covers(&o->allow_connect, sa, len));
+	return (!allow_covers(&o->deny_connect, sa, len) &&
+	    (o->allow_all || allow_covers(&o->allow_net, sa, len) ||
+	    allow_covers(&o->allow_connect, sa, len)));
 }
 
 /* ---- text ---------------------------------------------------------------- */
@@ -311,7 +353,8 @@ addr_parse(const char *s, struct sockaddr_storage *ss, socklen_t *len)
 	AN(s);
 	AN(ss);
 	AN(len);
-	if (split(&p, s) != 0 || p.any || p.any_port)
+	if (split(&p, s) != 0 || p.any || p.any_port ||
+	    strchr(p.is_unix ? "" : s, '/') != NULL)
 		return (-1);
 	(void)memset(ss, 0, sizeof *ss);
 	if (p.is_unix)

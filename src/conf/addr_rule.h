@@ -3,7 +3,8 @@
  *
  * Rules of allow-net, allow-connect and allow-listen.
  *
- *	HOST:PORT	HOST is a name, an IPv4 address, or [v6]
+ *	HOST:PORT	HOST is a name, an IPv4 address, or [v6]; with /BITS
+ *			behind an address: all that begin with so many bits
  *	HOST		any port
  *	:PORT  *:PORT	any host
  *	*		any address, Unix sockets too

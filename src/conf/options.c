@@ -108,6 +108,10 @@ set_string(struct tkvm_options *o, const struct opt_desc *d,
 	    strcmp(value, "worker") != 0 && strcmp(value, "runner") != 0)
 		return (opt_err(o, err, TKVM_E_CONFIG, "%s: expected auto, "
 		    "worker or runner, got \"%s\"", d->name, value));
+	if (field == &o->private_tmp && strcmp(value, "auto") != 0 &&
+	    strcmp(value, "on") != 0 && strcmp(value, "off") != 0)
+		return (opt_err(o, err, TKVM_E_CONFIG, "%s: expected auto, "
+		    "on or off, got \"%s\"", d->name, value));
 	if (field == &o->warmup_request && !request_ok(value))
 		return (opt_err(o, err, TKVM_E_CONFIG, "%s: expected METHOD "
 		    "/PATH [HOST], got \"%s\"", d->name, value));

@@ -51,7 +51,7 @@ struct tkvm_options {
 
 	int		allow_all;
 	struct allow	allow_read, allow_write, allow_env, allow_net,
-			allow_connect, allow_listen;
+			allow_connect, allow_listen, deny_connect;
 	struct volume	*volume;
 	unsigned	nvolume;
 
@@ -66,6 +66,7 @@ struct tkvm_options {
 	int		verbose, verbose_syscalls, verify_reset;
 	/* "auto", "worker", "runner": where a fork runs */
 	char		*run_mode;
+	char		*private_tmp;	/* "auto", "on", "off" */
 
 	tkvm_log_f	*log;
 	void		*log_priv;

@@ -88,6 +88,8 @@ check_allow(const struct tkvm_options *o, struct tkvm_error *err)
 		if (d->type != OPT_ALLOW)
 			continue;
 		a = OPT_CFIELD(o, d, struct allow);
+		if (a == &o->deny_connect)
+			continue;
 		if (a->all || a->rule.n > 0)
 			return (opt_err(o, err, TKVM_E_CONFIG, "%s: allow-all "
 			    "allows it already, use one of them", d->name));

@@ -72,11 +72,18 @@ const struct opt_desc opt_table[] = {
 	    "HOST:PORT,...", "Permissions", "connect to and listen on these" },
 	{ "allow-connect", 0, OPT_ALLOW, ALL, F(allow_connect), 0, 0, NULL,
 	    "HOST:PORT,...", "Permissions", "connect to these" },
+	{ "deny-connect", 0, OPT_ALLOW, ALL, F(deny_connect), 0, 0, NULL,
+	    "HOST:PORT,...", "Permissions",
+	    "never connect to these, whatever is allowed" },
 	{ "allow-listen", 0, OPT_ALLOW, ALL, F(allow_listen), 0, 0, NULL,
 	    "HOST:PORT,...", "Permissions", "be served on these addresses" },
 	{ "volume", 0, OPT_VOLUME, ALL, F(volume), 0, 0, NULL,
 	    "HOST:GUEST[:r?w?]", "Permissions",
 	    "show the folder HOST as GUEST; r (default), w or rw" },
+
+	{ "private-tmp", 0, OPT_STRING, ALL, F(private_tmp), 0, 0, "auto",
+	    "MODE", "Permissions", "/tmp in memory, as at the start for "
+	    "each request: on, off, auto (unless it may be written)" },
 
 	/* Limits */
 	{ "max-boot-time", 0, OPT_SECONDS, BOTH, F(max_boot_time),

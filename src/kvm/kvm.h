@@ -144,6 +144,7 @@ void kern_map_gk(uint8_t *ram, unsigned flags);
 #define PTE_PS		0x080UL		/* a large page */
 #define PTE_NX		(1UL << 63)
 #define PTE_ADDR	0x000ffffffffff000UL
+#define PTE_FILE	0x400UL		/* ours: the frame is a file's */
 #define PTE_NONE	0x200UL		/* ours: has a frame, PROT_NONE */
 
 #endif

@@ -89,7 +89,7 @@ kern_map_gk(uint8_t *ram, unsigned flags)
 {
 	uint64_t *pd = (void *)(ram + GPA_KPD), off;
 
-	for (off = 0; GVA_GK + off < GVA_KERN; off += 0x200000)
+	for (off = 0; off < GPA_MFS - GPA_GK; off += 0x200000)
 		pd[((GVA_GK + off) >> 21) & 511] = (GPA_GK + off) | PTE_P |
 		    PTE_W | PTE_A | PTE_D | PTE_PS | PTE_NX |
 		    ((flags & KMAP_U) ? PTE_U : 0);

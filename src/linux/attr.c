@@ -14,7 +14,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-#include "linux/sys_files.h"
+#include "linux/memfs.h"
 #include "obj.h"
 
 /* Something to change: resolved, on the host, and allowed */
@@ -29,6 +29,8 @@ attr_get(struct machine *m, uint64_t dirfd, uint64_t uaddr, unsigned wflags,
 		return (r);
 	if (w->hf == NULL && w->gkkind > 0)
 		r = 1;			/* in memory: nothing to do */
+	else if (w->ino != 0)
+		r = 0;
 	else if (w->fd < 0 || w->path[0] != '/')
 		r = w->path[0] == '/' ? -EPERM : 1;
 	else
@@ -52,6 +54,11 @@ attr_fd(struct machine *m, uint64_t fd, struct where *w)
 		return (1);
 	(void)memset(w, 0, offsetof(struct where, path));
 	w->fd = -1;
+	w->ino = hf->ino;
+	if (hf->ino != 0) {
+		mfs_stat(m, hf->ino, &w->st);
+		return (0);
+	}
 	if (hf->fd < 0)
 		return (-EPERM);
 	(void)snprintf(w->path, sizeof w->path, "%s", hf->path);
@@ -76,13 +83,15 @@ fd_name(const struct where *w, char name[40])
 /* ---- mode ------------------------------------------------------------------------------- */
 
 static int64_t
-chmod_where(struct where *w, uint64_t mode)
+chmod_where(struct machine *m, struct where *w, uint64_t mode)
 {
 	char name[40];
 	int r = 0;
 
 	if (S_ISLNK(w->st.st_mode))
 		r = -EOPNOTSUPP;
+	else if (w->ino != 0)
+		r = mfs_chmod(m, w->ino, (unsigned)mode);
 	else if (mode & (S_ISUID | S_ISGID))
 		r = -EPERM;
 	else {
@@ -104,7 +113,7 @@ do_chmod(struct machine *m, uint64_t dirfd, uint64_t uaddr, uint64_t mode,
 	r = attr_get(m, dirfd, uaddr, wflags, &w);
 	if (r != 0)
 		return (r > 0 ? 0 : r);
-	return (chmod_where(&w, mode));
+	return (chmod_where(m, &w, mode));
 }
 
 int64_t
@@ -145,17 +154,20 @@ sys_fchmod(struct machine *m, struct thread *t, const uint64_t a[6])
 	r = attr_fd(m, a[0], &w);
 	if (r != 0)
 		return (r > 0 ? 0 : r);
-	return (chmod_where(&w, a[1]));
+	return (chmod_where(m, &w, a[1]));
 }
 
 /* ---- owner ---------------------------------------------------------------------------------- */
 
 static int64_t
-chown_where(struct where *w, uint64_t uid, uint64_t gid)
+chown_where(struct machine *m, struct where *w, uint64_t uid, uint64_t gid)
 {
 	int r = 0;
 
-	if (fchownat(w->fd, "", (uid_t)uid, (gid_t)gid, AT_EMPTY_PATH) != 0)
+	if (w->ino != 0)
+		r = mfs_chown(m, w->ino, uid, gid);
+	else if (fchownat(w->fd, "", (uid_t)uid, (gid_t)gid,
+	    AT_EMPTY_PATH) != 0)
 		r = -errno;
 	where_fini(w);
 	return (r);
@@ -171,7 +183,7 @@ do_chown(struct machine *m, uint64_t dirfd, uint64_t uaddr, uint64_t uid,
 	r = attr_get(m, dirfd, uaddr, wflags, &w);
 	if (r != 0)
 		return (r > 0 ? 0 : r);
-	return (chown_where(&w, uid, gid));
+	return (chown_where(m, &w, uid, gid));
 }
 
 int64_t
@@ -213,20 +225,22 @@ sys_fchown(struct machine *m, struct thread *t, const uint64_t a[6])
 	r = attr_fd(m, a[0], &w);
 	if (r != 0)
 		return (r > 0 ? 0 : r);
-	return (chown_where(&w, a[1], a[2]));
+	return (chown_where(m, &w, a[1], a[2]));
 }
 
 /* ---- times ------------------------------------------------------------------------------------- */
 
 static int64_t
-utimes_where(struct where *w, const struct timespec ts[2])
+utimes_where(struct machine *m, struct where *w, const struct timespec ts[2])
 {
 	char name[40];
 	int r = 0;
 
-	if (utimensat(w->fd, "", ts, AT_EMPTY_PATH) != 0)
+	if (w->ino != 0)
+		r = mfs_utimes(m, w->ino, ts);
+	else if (utimensat(w->fd, "", ts, AT_EMPTY_PATH) != 0)
 		r = -errno;
-	if (r == -EINVAL && !S_ISLNK(w->st.st_mode)) {
+	if (r == -EINVAL && w->ino == 0 && !S_ISLNK(w->st.st_mode)) {
 		/* Before Linux 5.8 */
 		fd_name(w, name);
 		r = utimensat(AT_FDCWD, name, ts, 0) != 0 ? -errno : 0;
@@ -253,7 +267,7 @@ do_utimes(struct machine *m, uint64_t dirfd, uint64_t uaddr,
 		    (at & AT_EMPTY_PATH ? W_EMPTY : 0), &w);
 	if (r != 0)
 		return (r > 0 ? 0 : r);
-	return (utimes_where(&w, ts));
+	return (utimes_where(m, &w, ts));
 }
 
 static int

@@ -12,7 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "linux/sys_files.h"
+#include "linux/memfs.h"
 #include "obj.h"
 
 #define DENTS_MAX	32768
@@ -129,8 +129,11 @@ do_getdents(struct machine *m, const uint64_t a[6], int old)
 	if (buf == NULL)
 		return (-ENOMEM);
 	pos = ofd->pos;
-	n = hf->fd >= 0 ? dents_host(hf, &pos, buf, size) :
-	    dents_text(hf, &pos, buf, size);
+	if (hf->ino != 0)
+		n = mfs_dents(m, hf->ino, &pos, buf, size);
+	else
+		n = hf->fd >= 0 ? dents_host(hf, &pos, buf, size) :
+		    dents_text(hf, &pos, buf, size);
 	if (n > 0 && old)
 		dents_old(buf, n);
 	if (n > 0 && as_write(m->as, a[1], buf, (size_t)n) != 0)

@@ -15,7 +15,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "linux/sys_files.h"
+#include "linux/memfs.h"
 #include "obj.h"
 
 /* ---- names -------------------------------------------------------------------------- */
@@ -54,9 +54,15 @@ last_name(const struct where *w)
 }
 
 static int
-name_stat(const struct where *w, struct stat *st)
+name_stat(struct machine *m, const struct where *w, struct stat *st)
 {
+	uint32_t ino;
 
+	if (w->mnt == MNT_MEM) {
+		ino = mfs_find(m, w->ino, last_name(w));
+		mfs_stat(m, ino, st);
+		return (ino == 0 ? -ENOENT : 0);
+	}
 	if (fstatat(w->fd, last_name(w), st, AT_SYMLINK_NOFOLLOW) != 0)
 		return (-errno);
 	return (0);
@@ -89,6 +95,11 @@ do_mkdir(struct machine *m, uint64_t dirfd, uint64_t uaddr, unsigned mode)
 	r = name_check(m, &w);
 	if (r == -EBUSY)
 		r = -EEXIST;
+	if (r == 0 && w.mnt == MNT_MEM) {
+		r = (int)mfs_make(m, w.ino, last_name(&w), S_IFDIR | mode);
+		where_fini(&w);
+		return (r < 0 ? r : 0);
+	}
 	if (r == 0 && mkdirat(w.fd, last_name(&w), mode) != 0)
 		r = -errno;
 	if (r == 0) {			/* our own umask does not count */
@@ -138,11 +149,13 @@ do_unlink(struct machine *m, uint64_t dirfd, uint64_t uaddr, int dir)
 	else
 		r = name_check(m, &w);
 	if (r == 0 && w.slash && !dir) {
-		r = name_stat(&w, &st);
+		r = name_stat(m, &w, &st);
 		if (r == 0)
 			r = S_ISDIR(st.st_mode) ? -EISDIR : -ENOTDIR;
 	}
-	if (r == 0 && unlinkat(w.fd, last_name(&w),
+	if (r == 0 && w.mnt == MNT_MEM)
+		r = mfs_unlink(m, w.ino, last_name(&w), dir);
+	else if (r == 0 && unlinkat(w.fd, last_name(&w),
 	    dir ? AT_REMOVEDIR : 0) != 0)
 		r = -errno;
 	where_fini(&w);
@@ -209,7 +222,7 @@ rename_check(struct machine *m, const struct where *from,
 	if (r == 0 && from->mnt != to->mnt)
 		r = -EXDEV;
 	if (r == 0)
-		r = name_stat(from, &st);
+		r = name_stat(m, from, &st);
 	if (r == 0 && (from->slash || to->slash) && !S_ISDIR(st.st_mode))
 		r = -ENOTDIR;
 	if (r == 0 && (!rename_lands(m, from, to) ||
@@ -225,7 +238,9 @@ do_rename(struct machine *m, uint64_t fd1, uint64_t u1, uint64_t fd2,
 	struct where from, to;
 	int r;
 
-	if ((uint32_t)flags & ~(uint32_t)(RENAME_NOREPLACE | RENAME_EXCHANGE))
+	const uint32_t both = RENAME_NOREPLACE | RENAME_EXCHANGE;
+
+	if (((uint32_t)flags & ~both) || ((uint32_t)flags & both) == both)
 		return (-EINVAL);
 	r = name_parent(m, fd1, u1, -EBUSY, &from);
 	if (r != 0)
@@ -234,7 +249,10 @@ do_rename(struct machine *m, uint64_t fd1, uint64_t u1, uint64_t fd2,
 	    -EBUSY, &to);
 	if (r == 0) {
 		r = rename_check(m, &from, &to, (unsigned)flags);
-		if (r == 0 && renameat2(from.fd, last_name(&from), to.fd,
+		if (r == 0 && from.mnt == MNT_MEM)
+			r = mfs_rename(m, from.ino, last_name(&from), to.ino,
+			    last_name(&to), (unsigned)flags);
+		else if (r == 0 && renameat2(from.fd, last_name(&from), to.fd,
 		    last_name(&to), (unsigned)flags) != 0)
 			r = -errno;
 		where_fini(&to);
@@ -284,10 +302,13 @@ link_check(struct machine *m, const struct where *from,
 	r = name_check_link(m, to);
 	if (r != 0)
 		return (r == -EBUSY ? -EEXIST : r);
-	if (from->fd < 0)
+	if (from->fd < 0 && from->ino == 0)
 		return (-EXDEV);
 	if (S_ISDIR(from->st.st_mode))
 		return (-EPERM);
+	if (from->ino != 0 || to->mnt == MNT_MEM)
+		return (from->mnt != to->mnt ? -EXDEV : to->slash ? -ENOENT :
+		    0);
 	if (from->path[0] != '/')
 		return (-EXDEV);
 	if (perm_ok(m->fs, to->mnt, to->path, PERM_R))
@@ -318,7 +339,9 @@ do_link(struct machine *m, uint64_t fd1, uint64_t u1, uint64_t fd2,
 	if (r == 0) {
 		r = link_check(m, &from, &to);
 		(void)snprintf(name, sizeof name, "/proc/self/fd/%d", from.fd);
-		if (r == 0 && linkat(AT_FDCWD, name, to.fd, last_name(&to),
+		if (r == 0 && from.ino != 0)
+			r = mfs_link(m, to.ino, last_name(&to), from.ino);
+		else if (r == 0 && linkat(AT_FDCWD, name, to.fd, last_name(&to),
 		    AT_SYMLINK_FOLLOW) != 0)
 			r = -errno;
 		where_fini(&to);
@@ -344,6 +367,21 @@ sys_linkat(struct machine *m, struct thread *t, const uint64_t a[6])
 	return (do_link(m, a[0], a[1], a[2], a[3], a[4]));
 }
 
+static int
+symlink_mem(struct machine *m, const struct where *w, const char *text)
+{
+	int64_t ino;
+	int r;
+
+	ino = mfs_make(m, w->ino, last_name(w), S_IFLNK | 0777);
+	if (ino < 0)
+		return ((int)ino);
+	r = mfs_set_link(m, (uint32_t)ino, text);
+	if (r != 0)
+		(void)mfs_unlink(m, w->ino, last_name(w), 0);
+	return (r);
+}
+
 static int64_t
 do_symlink(struct machine *m, uint64_t text, uint64_t dirfd, uint64_t uaddr)
 {
@@ -364,7 +402,9 @@ do_symlink(struct machine *m, uint64_t text, uint64_t dirfd, uint64_t uaddr)
 			r = -EEXIST;
 		if (r == 0 && w.slash)
 			r = -ENOENT;
-		if (r == 0 && symlinkat(buf, w.fd, last_name(&w)) != 0)
+		if (r == 0 && w.mnt == MNT_MEM)
+			r = symlink_mem(m, &w, buf);
+		else if (r == 0 && symlinkat(buf, w.fd, last_name(&w)) != 0)
 			r = -errno;
 		where_fini(&w);
 	}
@@ -388,22 +428,42 @@ sys_symlinkat(struct machine *m, struct thread *t, const uint64_t a[6])
 	return (do_symlink(m, a[0], a[1], a[2]));
 }
 
-/* No devices, and no fifos between a guest and the host. */
+/* No devices, and no fifos between a guest and the host; plain files and
+ * sockets without anybody behind them, in memory. */
+static int64_t
+do_mknod(struct machine *m, uint64_t dirfd, uint64_t uaddr, unsigned mode)
+{
+	struct where w;
+	int64_t r;
+
+	if ((mode & S_IFMT) == 0)
+		mode |= S_IFREG;
+	if (!S_ISREG(mode) && !S_ISSOCK(mode))
+		return (S_ISDIR(mode) || S_ISCHR(mode) || S_ISBLK(mode) ||
+		    S_ISFIFO(mode) ? -EPERM : -EINVAL);
+	r = name_parent(m, dirfd, uaddr, -EEXIST, &w);
+	if (r != 0)
+		return (r);
+	r = w.mnt != MNT_MEM ? -EPERM : mfs_make(m, w.ino, last_name(&w),
+	    mode & ~m->proc.umask);
+	where_fini(&w);
+	return (r < 0 ? r : 0);
+}
+
 int64_t
 sys_mknod(struct machine *m, struct thread *t, const uint64_t a[6])
 {
 
-	(void)m;
 	(void)t;
-	(void)a;
-	return (-EPERM);
+	return (do_mknod(m, (uint64_t)AT_FDCWD, a[0], (unsigned)a[1]));
 }
 
 int64_t
 sys_mknodat(struct machine *m, struct thread *t, const uint64_t a[6])
 {
 
-	return (sys_mknod(m, t, a));
+	(void)t;
+	return (do_mknod(m, a[0], a[1], (unsigned)a[2]));
 }
 
 /* ---- the working directory ------------------------------------------------------------------ */
@@ -416,6 +476,8 @@ chdir_to(struct machine *m, const struct where *w)
 		return (-ENOTDIR);
 	if (w->fd >= 0 && faccessat(w->fd, ".", X_OK, AT_EACCESS) != 0)
 		return (-errno);
+	if (w->ino != 0 && mfs_access(m, w->ino, X_OK) != 0)
+		return (-EACCES);
 	(void)snprintf(m->proc.cwd, sizeof m->proc.cwd, "%s", w->path);
 	return (0);
 }

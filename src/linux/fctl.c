@@ -16,7 +16,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "linux/sys_files.h"
+#include "linux/memfs.h"
 #include "obj.h"
 
 #define LOCK_RETRY_MS	5		/* there is nothing to poll for it */
@@ -51,6 +51,8 @@ sys_flock(struct machine *m, struct thread *t, const uint64_t a[6])
 	}
 	if (hf->kind == HF_PATH)
 		return (-EBADF);
+	if (hf->ino != 0)
+		return (mfs_flock(m, t, ofd->u.host.idx, hf->ino, op));
 	if (hf->fd < 0)
 		return (0);
 	if (hf->kind == HF_REG) {
@@ -128,12 +130,65 @@ lock_set(struct machine *m, struct thread *t, uint64_t uaddr,
 	return (-errno);
 }
 
+/* One in memory: there is no other process to lock out. */
+static int64_t
+mem_lock(struct machine *m, struct thread *t, const uint64_t a[6],
+    struct gk_ofd *ofd, struct hfile *hf)
+{
+	const uint32_t hidx = ofd->u.host.idx;
+	const int ofdlock = a[1] == F_OFD_SETLK || a[1] == F_OFD_SETLKW ||
+	    a[1] == F_OFD_GETLK;
+	struct gflock g;
+	struct flock fl;
+	struct stat st;
+	int r;
+
+	r = lock_in(m, a[2], ofd, &g, &fl);
+	if (r != 0)
+		return (r);
+	if (g.whence == SEEK_END) {
+		mfs_stat(m, hf->ino, &st);
+		fl.l_start += st.st_size;
+	}
+	if ((g.type != F_RDLCK && g.type != F_WRLCK && g.type != F_UNLCK) ||
+	    (ofdlock && g.pid != 0))
+		return (-EINVAL);
+	if (a[1] == F_GETLK || a[1] == F_OFD_GETLK) {
+		if (ofdlock)
+			mfs_ofd_test(m, hidx, hf->ino, &fl);
+		else
+			fl.l_type = F_UNLCK;
+		g.type = fl.l_type;
+		if (g.type != F_UNLCK) {
+			g.whence = fl.l_whence;
+			g.start = fl.l_start;
+			g.len = fl.l_len;
+			g.pid = -1;
+		}
+		return (as_write(m->as, a[2], &g, sizeof g));
+	}
+	if ((g.type == F_RDLCK && !hf->can_read) ||
+	    (g.type == F_WRLCK && !hf->can_write))
+		return (-EBADF);
+	if (fl.l_start < 0 || fl.l_start + (fl.l_len < 0 ? fl.l_len : 0) < 0)
+		return (-EINVAL);
+	if (!ofdlock)
+		return (0);
+	r = mfs_ofd_lock(m, hidx, hf->ino, &fl);
+	if (r == 1)
+		return (a[1] == F_OFD_SETLKW ?
+		    file_block_ms(m, t, LOCK_RETRY_MS) : -EAGAIN);
+	return (r);
+}
+
 static int64_t
 do_lock(struct machine *m, struct thread *t, const uint64_t a[6],
     struct gk_ofd *ofd, struct hfile *hf)
 {
 	int err = 0;
 
+	if (hf->kind == HF_MEM)
+		return (mem_lock(m, t, a, ofd, hf));
 	if (hf->kind != HF_REG)
 		return (hf->kind == HF_PATH ? -EBADF : -EINVAL);
 	hf = hfile_private(m, ofd, &err);
@@ -179,6 +234,13 @@ sys_fcntl(struct machine *m, struct thread *t, const uint64_t a[6])
 		return (0);		/* no signals for files */
 	case F_GETLEASE:
 		return (F_UNLCK);
+	case F_ADD_SEALS:
+		return (mfs_add_seals(m, hf, a[2]));
+	case F_GET_SEALS:
+		if (hf->kind != HF_MEM)
+			return (-EINVAL);
+		return (mfs_inode(m, hf->ino)->seals |
+		    (mfs_inode(m, hf->ino)->memfd ? 0 : F_SEAL_SEAL));
 	case F_GETPIPE_SZ:
 		if (hf->kind != HF_STREAM)
 			return (-EBADF);
@@ -200,10 +262,11 @@ do_fionread(struct machine *m, const struct gk_ofd *ofd, struct hfile *hf,
 
 	switch (hf->kind) {
 	case HF_REG:
+	case HF_MEM:
 		if (req != FIONREAD)
 			return (-ENOTTY);
-		if (fstat(hf->fd, &st) != 0)
-			return (-errno);
+		if (hfile_stat(m, hf, &st) != 0)
+			return (-EIO);
 		if ((uint64_t)st.st_size > ofd->pos)
 			n = (uint64_t)st.st_size - ofd->pos > INT32_MAX ?
 			    INT32_MAX : (int)((uint64_t)st.st_size - ofd->pos);

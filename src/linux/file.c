@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "linux/sys_files.h"
+#include "linux/memfs.h"
 #include "obj.h"
 
 #define MAX_RACE	8		/* others create and remove the name */
@@ -136,8 +136,9 @@ open_wrap(const struct where *w, enum hfile_kind kind, int fd, int oflags,
 		return (NULL);
 	}
 	if (kind != HF_PATH) {
-		hf->can_read = acc != O_WRONLY;
-		hf->can_write = acc != O_RDONLY;
+		/* 3 is for ioctl(2) alone */
+		hf->can_read = acc == O_RDONLY || acc == O_RDWR;
+		hf->can_write = acc == O_WRONLY || acc == O_RDWR;
 	}
 	hf->st = w->st;
 	hf->path = strdup(w->path);
@@ -148,9 +149,86 @@ open_wrap(const struct where *w, enum hfile_kind kind, int fd, int oflags,
 	return (hf);
 }
 
+static unsigned
+open_bits(int oflags)
+{
+
+	switch (oflags & (O_ACCMODE | O_PATH)) {
+	case O_RDONLY:
+		return (R_OK | (oflags & O_TRUNC ? W_OK : 0));
+	case O_WRONLY:
+		return (W_OK);
+	case O_RDWR:
+		return (R_OK | W_OK);
+	default:
+		return (0);
+	}
+}
+
+/* A file in memory: one that is there, or a new one */
+static struct hfile *
+open_mem(struct machine *m, struct where *w, int oflags, unsigned mode,
+    int *err)
+{
+	struct hfile *hf;
+	uint32_t parent;
+	int64_t r;
+
+	if (w->missing) {
+		(void)mfs_lookup(m, w->path, &parent);
+		r = mfs_make(m, parent, w->path + w->nameoff, S_IFREG |
+		    (mode & 07777 & ~m->proc.umask));
+		w->ino = r < 0 ? 0 : (uint32_t)r;
+		*err = r < 0 ? (int)r : 0;
+	} else
+		*err = mfs_access(m, w->ino, open_bits(oflags));
+	if (*err != 0)
+		return (NULL);
+	hf = mfs_open(m, w->ino, w->path, w->missing ? oflags & ~O_CREAT :
+	    oflags, err);
+	if (hf != NULL && (oflags & O_TRUNC) && hf->kind == HF_MEM)
+		(void)mfs_truncate(m, w->ino, 0);
+	return (hf);
+}
+
+/* O_TMPFILE: only where files are in memory */
+static int64_t
+open_tmpfile(struct machine *m, uint64_t dirfd, uint64_t uaddr, int oflags,
+    unsigned mode)
+{
+	struct hfile *hf = NULL;
+	struct where w;
+	int64_t r;
+	int err = 0;
+
+	if ((oflags & O_ACCMODE) == O_RDONLY)
+		return (-EINVAL);
+	r = path_user(m, dirfd, uaddr, 0, &w);
+	if (r != 0)
+		return (r);
+	if (!S_ISDIR(w.st.st_mode))
+		r = -ENOTDIR;
+	else if (w.mnt != MNT_MEM)
+		r = -EOPNOTSUPP;	/* programs then make a named one */
+	else
+		r = mfs_access(m, w.ino, W_OK | X_OK);
+	if (r == 0)
+		r = mfs_make(m, 0, NULL, S_IFREG |
+		    (mode & 07777 & ~m->proc.umask));
+	where_fini(&w);
+	if (r < 0)
+		return (r);
+	hf = mfs_open(m, (uint32_t)r, "/tmp/#tmpfile (deleted)",
+	    oflags & O_ACCMODE, &err);
+	r = hf == NULL ? err : hfile_install(m, hf, (unsigned)oflags);
+	if (r < 0)
+		mfs_reap(m);
+	return (r);
+}
+
 /* /proc/self/fd/N of what has no name: the same file once more */
 static struct hfile *
-open_again(struct where *w, int oflags, int *err)
+open_again(struct machine *m, struct where *w, int oflags, int *err)
 {
 	struct hfile *hf = w->hf;
 	int acc = oflags & O_ACCMODE;
@@ -159,6 +237,8 @@ open_again(struct where *w, int oflags, int *err)
 		*err = -ENXIO;		/* in memory; pipes too, for now */
 		return (NULL);
 	}
+	if (hf->ino != 0)
+		return (open_mem(m, w, oflags, 0, err));
 	if ((acc != O_WRONLY && !hf->can_read) ||
 	    (acc != O_RDONLY && !hf->can_write)) {
 		*err = -EACCES;
@@ -174,7 +254,7 @@ open_synth(struct machine *m, struct where *w, int oflags, int *err)
 	struct hfile *hf;
 
 	if (w->syn.type == SYN_FD && !(oflags & (O_PATH | O_NOFOLLOW)))
-		return (open_again(w, oflags, err));
+		return (open_again(m, w, oflags, err));
 	if ((oflags & O_DIRECTORY) && !S_ISDIR(w->st.st_mode)) {
 		*err = -ENOTDIR;
 		return (NULL);
@@ -202,6 +282,10 @@ where_open(struct machine *m, struct where *w, int oflags, unsigned mode,
 
 	*err = 0;
 	if (w->mnt == MNT_SYNTH && !w->missing)
+		return (open_synth(m, w, oflags, err));
+	if (w->mnt == MNT_MEM && w->syn.type != SYN_FD)
+		return (open_mem(m, w, oflags, mode, err));
+	if (w->mnt == MNT_MEM)
 		return (open_synth(m, w, oflags, err));
 	*err = where_perm(m, w, open_wants(oflags) |
 	    (w->missing ? PERM_W : 0));
@@ -297,12 +381,10 @@ do_open(struct machine *m, struct thread *t, uint64_t dirfd, uint64_t uaddr,
 	unsigned n;
 	int64_t r;
 
-	if ((oflags & O_ACCMODE) == O_ACCMODE)
-		return (-EINVAL);
 	if (oflags & O_PATH)
 		oflags &= O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 	if ((oflags & O_TMPFILE) == O_TMPFILE)
-		return (-EOPNOTSUPP);	/* programs then make a named one */
+		return (open_tmpfile(m, dirfd, uaddr, oflags, mode));
 	if ((oflags & (O_CREAT | O_DIRECTORY)) == (O_CREAT | O_DIRECTORY))
 		return (-EINVAL);
 	for (n = 0; n < MAX_RACE; n++) {
@@ -406,6 +488,7 @@ sys_lseek(struct machine *m, struct thread *t, const uint64_t a[6])
 		return (hfile_badkind(kind, -ESPIPE));
 	switch (hf->kind) {
 	case HF_REG:
+	case HF_MEM:
 	case HF_DIR:
 	case HF_TEXT:
 		break;
@@ -425,12 +508,13 @@ sys_lseek(struct machine *m, struct thread *t, const uint64_t a[6])
 	case SEEK_CUR:
 		if (ofd->pos > INT64_MAX ||
 		    __builtin_add_overflow((int64_t)ofd->pos, off, &off))
-			return (-EOVERFLOW);
+			return (-EINVAL);
 		break;
 	case SEEK_END:
 	case SEEK_DATA:
 	case SEEK_HOLE:
-		off = seek_host(hf, off, (int)a[2]);
+		off = hf->ino != 0 ? mfs_seek(m, hf->ino, off, (int)a[2]) :
+		    seek_host(hf, off, (int)a[2]);
 		break;
 	default:
 		return (-EINVAL);

@@ -14,7 +14,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#include "linux/sys_files.h"
+#include "linux/memfs.h"
 #include "obj.h"
 
 /* ---- life --------------------------------------------------------------------- */
@@ -175,6 +175,19 @@ hfile_private(struct machine *m, struct gk_ofd *ofd, int *err)
 	return (n);
 }
 
+int
+hfile_stat(struct machine *m, const struct hfile *hf, struct stat *st)
+{
+
+	if (hf->ino != 0)
+		mfs_stat(m, hf->ino, st);
+	else if (hf->fd < 0)
+		*st = hf->st;
+	else if (fstat(hf->fd, st) != 0)
+		return (-errno);
+	return (0);
+}
+
 static int
 add_std(struct machine *m, enum hfile_kind kind, int log, unsigned flags)
 {
@@ -314,7 +327,11 @@ void
 files_host_release(struct gk_ctx *ctx, uint32_t idx)
 {
 	struct machine *m = ctx->priv;
+	uint32_t ino;
 
-	if (idx < MAX_HFILE && m->hfile[idx] != NULL)
-		hfile_unref(&m->hfile[idx]);
+	if (idx >= MAX_HFILE || m->hfile[idx] == NULL)
+		return;
+	ino = m->hfile[idx]->ino;
+	hfile_unref(&m->hfile[idx]);
+	mfs_released(m, idx, ino);
 }

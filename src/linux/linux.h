@@ -49,6 +49,7 @@ extern const struct sys_desc sys_table[SYS_MAX];
 
 enum hfile_kind {
 	HF_REG,			/* regular file on the host */
+	HF_MEM,			/* regular file in memory: ino */
 	HF_DIR,
 	HF_STREAM,		/* pipe, tty, character device: poll it */
 	HF_SOCK,		/* real socket (egress) */
@@ -72,6 +73,7 @@ struct hfile {
 	unsigned	can_read, can_write;
 	int		log;		/* HF_LOG: enum tkvm_log */
 	int		socktype;	/* HF_SOCK: SOCK_STREAM, SOCK_DGRAM */
+	uint32_t	ino;		/* in memory (memfs.h); or 0 */
 	char		*path;		/* the guest's name for it, or NULL */
 	char		*text;		/* HF_TEXT */
 	size_t		textlen;
@@ -106,6 +108,10 @@ void files_host_release(struct gk_ctx *, uint32_t idx);
  * the configuration are always readable.
  */
 int path_open_host(struct machine *, const char *guestpath, int oflags);
+
+/* memfs.c: /tmp, /dev/shm and memfds, in tables at m->mfs */
+void mfs_init(struct machine *);
+int mfs_pager(void *machine, uint32_t ino, uint64_t pg, uint64_t *gpa);
 
 /* ---- threads, futexes, signals (thread.c, futex.c, signal.c) ----------------- */
 

@@ -11,6 +11,7 @@
 
 #include "conf/options.h"
 #include "linux/dispatch.h"
+#include "linux/memfs.h"
 #include "mem/as.h"
 
 #define MAP_TYPE_	0x0f
@@ -28,7 +29,7 @@ check_file(const struct hfile *f, int kind, unsigned prot, unsigned flags)
 		return (kind < 0 ? -EBADF : -ENODEV);
 	if (f->kind == HF_PATH)
 		return (-EBADF);
-	if (f->kind != HF_REG)
+	if (f->kind != HF_REG && f->kind != HF_MEM)
 		return (-ENODEV);
 	if ((flags & MAP_TYPE_) != MAP_PRIVATE && (prot & PROT_WRITE) &&
 	    !f->can_write)
@@ -79,6 +80,8 @@ map_file(struct machine *m, const uint64_t a[6], const struct hfile *f,
 	if (r != 0)
 		return (r);
 	name = f->path != NULL ? f->path : "file";
+	if (f->kind == HF_MEM)
+		return (mfs_mmap(m, f, a));
 	if ((flags & MAP_TYPE_) != MAP_PRIVATE && (prot & PROT_WRITE)) {
 		machine_log(m, TKVM_LOG_WARN, "shared writable mapping of %s "
 		    "refused: file mappings are private copies here", name);
@@ -142,9 +145,12 @@ sys_mmap(struct machine *m, struct thread *t, const uint64_t a[6])
 int64_t
 sys_munmap(struct machine *m, struct thread *t, const uint64_t a[6])
 {
+	int r;
 
 	(void)t;
-	return (as_unmap(m->as, a[0], a[1]));
+	r = as_unmap(m->as, a[0], a[1]);
+	mfs_reap(m);
+	return (r);
 }
 
 int64_t

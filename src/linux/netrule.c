@@ -21,19 +21,24 @@
 #include "linux/sys_files.h"
 #include "obj.h"
 
+#define RESOLV_CONF	"/etc/resolv.conf"
+#define MAX_DNS		3		/* as libc: MAXNS */
+
 static int
-net_add(struct fs *fs, const char *rule)
+net_add(struct fs *fs, const char *rule, int deny)
 {
+	char ***list = deny ? &fs->deny : &fs->net;
+	unsigned *n = deny ? &fs->ndeny : &fs->nnet;
 	char **p;
 
-	p = realloc(fs->net, (fs->nnet + 1) * sizeof *p);
+	p = realloc(*list, (*n + 1) * sizeof *p);
 	if (p == NULL)
 		return (-1);
-	fs->net = p;
-	p[fs->nnet] = strdup(rule);
-	if (p[fs->nnet] == NULL)
+	*list = p;
+	p[*n] = strdup(rule);
+	if (p[*n] == NULL)
 		return (-1);
-	fs->nnet++;
+	++*n;
 	return (0);
 }
 
@@ -45,7 +50,8 @@ rule_name(const char *rule, char name[NI_MAXHOST], const char **port)
 	struct in_addr in;
 
 	if (*rule == '[' || *rule == '/' || len == 0 || len >= NI_MAXHOST ||
-	    strncmp(rule, "unix:", 5) == 0 || strspn(rule, "*") == len)
+	    strncmp(rule, "unix:", 5) == 0 || strspn(rule, "*") == len ||
+	    memchr(rule, '/', len) != NULL)
 		return (0);
 	(void)memcpy(name, rule, len);
 	name[len] = '\0';
@@ -55,7 +61,7 @@ rule_name(const char *rule, char name[NI_MAXHOST], const char **port)
 
 static int
 net_add_name(struct fs *fs, struct machine *m, const char *rule,
-    const char *name, const char *port)
+    const char *name, const char *port, int deny)
 {
 	struct addrinfo hints = { .ai_socktype = SOCK_STREAM };
 	struct addrinfo *res = NULL, *ai;
@@ -64,8 +70,9 @@ net_add_name(struct fs *fs, struct machine *m, const char *rule,
 
 	r = getaddrinfo(name, NULL, &hints, &res);
 	if (r != 0) {
-		machine_log(m, TKVM_LOG_WARN, "allow-connect=%s: %s: it will "
-		    "match nothing", rule, gai_strerror(r));
+		machine_log(m, TKVM_LOG_WARN, "%s-connect=%s: %s: it will "
+		    "match nothing", deny ? "deny" : "allow", rule,
+		    gai_strerror(r));
 		return (0);
 	}
 	for (ai = res; ai != NULL && !bad; ai = ai->ai_next) {
@@ -76,29 +83,81 @@ net_add_name(struct fs *fs, struct machine *m, const char *rule,
 		(void)snprintf(text, sizeof text,
 		    ai->ai_family == AF_INET6 ? "[%s]%.16s" : "%s%.16s",
 		    host, port);
-		bad = net_add(fs, text);
+		bad = net_add(fs, text, deny);
 	}
 	freeaddrinfo(res);
 	return (bad);
 }
 
 static int
-net_list(struct fs *fs, struct machine *m, const struct allow *a)
+net_list(struct fs *fs, struct machine *m, const struct allow *a, int deny)
 {
 	char name[NI_MAXHOST];
 	const char *port;
 	unsigned u;
 
 	if (a->all)
-		fs->all_net = 1;
+		*(deny ? &fs->deny_all : &fs->all_net) = 1;
 	for (u = 0; u < a->rule.n; u++) {
 		if (!rule_name(a->rule.v[u], name, &port)) {
-			if (net_add(fs, a->rule.v[u]) != 0)
+			if (net_add(fs, a->rule.v[u], deny) != 0)
 				return (-1);
-		} else if (net_add_name(fs, m, a->rule.v[u], name, port) != 0)
+			continue;
+		}
+		fs->named |= !deny;
+		if (net_add_name(fs, m, a->rule.v[u], name, port, deny) != 0)
 			return (-1);
 	}
 	return (0);
+}
+
+/* One line of resolv.conf: a nameserver becomes a rule and is shown. */
+static int
+dns_line(struct fs *fs, const char *line)
+{
+	char addr[INET6_ADDRSTRLEN], rule[INET6_ADDRSTRLEN + 8], *dns;
+	unsigned char ip[16];
+
+	if (sscanf(line, "nameserver %45[0-9a-fA-F.:]", addr) != 1)
+		return (0);
+	if (inet_pton(AF_INET, addr, ip) == 1)
+		(void)snprintf(rule, sizeof rule, "%s:53", addr);
+	else if (inet_pton(AF_INET6, addr, ip) == 1)
+		(void)snprintf(rule, sizeof rule, "[%s]:53", addr);
+	else
+		return (0);
+	if (asprintf(&dns, "%snameserver %s\n",
+	    fs->dns == NULL ? "" : fs->dns, addr) < 0)
+		return (-1);
+	free(fs->dns);
+	fs->dns = dns;
+	return (fs->named ? net_add(fs, rule, 0) : 0);
+}
+
+/*
+ * Who may connect to a name has to look it up: the host's name servers are
+ * allowed then, and shown in a resolv.conf of ours.
+ */
+static int
+dns_rules(struct fs *fs)
+{
+	char line[256];
+	unsigned n = 0;
+	int bad = 0;
+	FILE *f;
+
+	if (!fs->named && !fs->all_net)
+		return (0);
+	f = fopen(RESOLV_CONF, "re");
+	if (f == NULL)
+		return (0);
+	while (!bad && n < MAX_DNS && fgets(line, sizeof line, f) != NULL)
+		if (strncmp(line, "nameserver", 10) == 0) {
+			bad = dns_line(fs, line);
+			n++;
+		}
+	(void)fclose(f);
+	return (bad);
 }
 
 int
@@ -106,9 +165,11 @@ net_rules(struct fs *fs, struct machine *m)
 {
 
 	fs->all_net = m->opt->allow_all;
-	if (net_list(fs, m, &m->opt->allow_net) != 0)
+	if (net_list(fs, m, &m->opt->allow_net, 0) != 0 ||
+	    net_list(fs, m, &m->opt->allow_connect, 0) != 0 ||
+	    net_list(fs, m, &m->opt->deny_connect, 1) != 0)
 		return (-1);
-	return (net_list(fs, m, &m->opt->allow_connect));
+	return (dns_rules(fs));
 }
 
 int
@@ -147,11 +208,17 @@ net_allowed(const struct fs *fs, const struct sockaddr *sa, socklen_t len)
 
 	if (sa->sa_family != AF_INET && sa->sa_family != AF_INET6)
 		return (0);
-	if (fs->all_net)
-		return (1);
+	if (fs->deny_all)
+		return (0);
 	(void)memset(&ss, 0, sizeof ss);
 	(void)memcpy(&ss, sa, len < sizeof ss ? len : sizeof ss);
 	any_to_loopback(&ss);
+	for (u = 0; u < fs->ndeny; u++)
+		if (addr_rule_match(fs->deny[u], (struct sockaddr *)&ss,
+		    sizeof ss))
+			return (0);
+	if (fs->all_net)
+		return (1);
 	for (u = 0; u < fs->nnet; u++)
 		if (addr_rule_match(fs->net[u], (struct sockaddr *)&ss,
 		    sizeof ss))
@@ -170,7 +237,8 @@ net_refuse(struct machine *m, const struct sockaddr *sa, socklen_t len)
 		return (-EACCES);
 	if (sa->sa_family == AF_INET || sa->sa_family == AF_INET6)
 		machine_log(m, TKVM_LOG_INFO, "connect to %s: not allowed "
-		    "(allow-connect=%s would allow it)", text, text);
+		    "(allow-connect=%s would allow it, unless deny-connect "
+		    "covers it)", text, text);
 	else
 		machine_log(m, TKVM_LOG_INFO, "connect to %s: not possible "
 		    "from a machine", text);

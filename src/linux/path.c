@@ -21,7 +21,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "linux/sys_files.h"
+#include "linux/memfs.h"
 #include "obj.h"
 
 struct walk {
@@ -154,6 +154,50 @@ synth_dir(struct where *w)
 }
 
 /*
+ * In a file system in memory.  What is not there may be the host's, if a rule
+ * (or all of allow-read) shows it: 2 then.
+ */
+static int
+look_mem(struct walk *k)
+{
+	struct where *w = k->w;
+	uint32_t parent;
+	ssize_t l;
+
+	w->ino = mfs_lookup(k->m, w->path, &parent);
+	if (w->ino == 0) {
+		/* Nothing of the host's /dev ever shows. */
+		if (!path_covers("/dev", 4, w->path) &&
+		    ((k->flags & W_FREE) ||
+		    perm_ok(k->fs, 0, w->path, PERM_STAT)))
+			return (2);
+		return (-ENOENT);
+	}
+	mfs_stat(k->m, w->ino, &w->st);
+	if (!S_ISLNK(w->st.st_mode))
+		return (0);
+	l = mfs_readlink(k->m, w->ino, k->link, sizeof k->link - 1);
+	if (l < 0)
+		return ((int)l);
+	k->link[l] = '\0';
+	return (1);
+}
+
+/* It is missing: who would create it? */
+static int
+look_missing(struct walk *k, int err)
+{
+	uint32_t parent;
+
+	if (err != -ENOENT)
+		return (err);
+	(void)mfs_lookup(k->m, k->w->path, &parent);
+	if (parent != 0)
+		k->w->mnt = MNT_MEM;
+	return (err);
+}
+
+/*
  * Look at w->path: fd, st, mnt or syn are set.  0; 1: it is a symlink, its
  * text is in k->link; or -errno (not yet censored).
  */
@@ -163,8 +207,17 @@ walk_look(struct walk *k)
 	struct where *w = k->w;
 	const char *rel;
 	ssize_t l;
+	int r, mem = 0;
 
 	w->mnt = fs_mount(k->fs, w->path, &rel);
+	if (w->mnt == MNT_MEM) {
+		r = look_mem(k);
+		if (r != 2)
+			return (r);
+		mem = 1;
+		w->mnt = 0;
+		rel = w->path + 1;
+	}
 	if (w->mnt == MNT_SYNTH) {
 		if (synth_lookup(k->m, w->path, &w->syn, k->link) != 0)
 			return (-ENOENT);
@@ -178,7 +231,7 @@ walk_look(struct walk *k)
 		return (0);
 	}
 	if (w->fd < 0)
-		return (w->fd);
+		return (mem ? look_missing(k, w->fd) : w->fd);
 	if (!S_ISLNK(w->st.st_mode))
 		return (0);
 	l = readlinkat(w->fd, "", k->link, sizeof k->link - 1);
@@ -195,6 +248,7 @@ walk_drop(struct where *w)
 	if (w->fd >= 0)
 		(void)close(w->fd);
 	w->fd = -1;
+	w->ino = 0;
 	w->syn.type = SYN_NONE;
 }
 
@@ -229,7 +283,7 @@ walk_fast(struct walk *k)
 	}
 	k->cand[len] = '\0';
 	mnt = fs_mount(k->fs, k->cand, &rel);
-	if (mnt == MNT_SYNTH)
+	if (mnt == MNT_SYNTH || mnt == MNT_MEM)
 		return (0);
 	fd = host_open_mount(&k->fs->mnt[mnt], rel, &w->st);
 	if (fd == -ENOENT && !(k->flags & W_CREATE) &&
@@ -287,12 +341,19 @@ path_empty(struct machine *m, uint64_t dirfd, struct where *w)
 	hfile_ref(hf);
 	w->hf = hf;
 	w->st = hf->st;
+	w->ino = hf->ino;
+	if (hf->ino != 0)
+		mfs_stat(m, hf->ino, &w->st);
 	w->mnt = MNT_SYNTH;
 	w->path[0] = '\0';
 	if (hf->path != NULL && strlen(hf->path) < sizeof w->path) {
 		(void)strcpy(w->path, hf->path);
 		w->mnt = fs_mount(m->fs, w->path, &rel);
 	}
+	if (hf->ino != 0)
+		w->mnt = MNT_MEM;
+	else if (w->mnt == MNT_MEM)	/* shown by a rule */
+		w->mnt = 0;
 	if (hf->fd >= 0) {
 		w->fd = fcntl(hf->fd, F_DUPFD_CLOEXEC, 3);
 		if (w->fd < 0 || fstat(w->fd, &w->st) != 0) {

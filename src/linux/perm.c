@@ -242,12 +242,27 @@ make_boot_id(char *id)
 }
 
 static int
+private_tmp(const struct fs *fs, const struct tkvm_options *o)
+{
+
+	if (o->private_tmp != NULL && !strcmp(o->private_tmp, "on"))
+		return (1);
+	if (o->private_tmp != NULL && !strcmp(o->private_tmp, "off"))
+		return (0);
+	return (!fs->all_write);
+}
+
+static int
 fs_fill(struct fs *fs, struct machine *m)
 {
 	const struct tkvm_options *o = m->opt;
 
 	fs->all_read = o->allow_all || o->allow_read.all;
 	fs->all_write = o->allow_all || o->allow_write.all;
+	/* Who may write everywhere means the host's /tmp; the host's /dev is
+	 * never shown. */
+	if (m->mfs != NULL)
+		fs->mem = FS_SHM | (private_tmp(fs, o) ? FS_TMP : 0);
 	make_boot_id(fs->boot_id);
 	if (mount_add(fs, strdup(""), strdup(""), 0) != 0 ||
 	    fs->mnt[0].fd < 0)
@@ -301,6 +316,10 @@ fs_unref(struct fs **p)
 	for (u = 0; u < fs->nnet; u++)
 		free(fs->net[u]);
 	free(fs->net);
+	for (u = 0; u < fs->ndeny; u++)
+		free(fs->deny[u]);
+	free(fs->deny);
+	free(fs->dns);
 	FREE_OBJ(fs);
 }
 
@@ -366,6 +385,34 @@ on_the_way(const struct fs *fs, const char *path)
 	return (0);
 }
 
+static const char * const mem_root[] = { "/tmp", "/dev/shm" };
+
+/*
+ * Is the path in a file system in memory?  What a rule names below one is the
+ * host's: the operator has asked for it.
+ */
+static int
+in_memory(const struct fs *fs, const char *path, size_t mntlen)
+{
+	const struct fs_rule *r;
+	size_t len;
+	unsigned u, i;
+
+	for (u = 0; u < NELEM(mem_root); u++) {
+		len = strlen(mem_root[u]);
+		if (!(fs->mem & (1u << u)) || len <= mntlen || !path_covers(mem_root[u], len, path))
+			continue;
+		for (i = 0; i < fs->nrule; i++) {
+			r = &fs->rule[i];
+			if (r->len >= len && path_covers(mem_root[u], len,
+			    r->path) && rule_covers(r, path))
+				return (0);
+		}
+		return (1);
+	}
+	return (0);
+}
+
 unsigned
 fs_mount(const struct fs *fs, const char *path, const char **rel)
 {
@@ -378,6 +425,8 @@ fs_mount(const struct fs *fs, const char *path, const char **rel)
 			best = u;
 			bestlen = fs->mnt[u].len;
 		}
+	if (in_memory(fs, path, bestlen))
+		return (MNT_MEM);
 	for (u = 0; u < NELEM(synth_root); u++) {
 		len = strlen(synth_root[u]);
 		if (len > bestlen && path_covers(synth_root[u], len, path))
@@ -396,6 +445,8 @@ perm_ok(const struct fs *fs, unsigned mnt, const char *path, unsigned want)
 
 	if (*path == '/' && path[1] == '\0')
 		path = "";
+	if (mnt == MNT_MEM)
+		return (1);		/* its own mode bits count */
 	if (mnt == MNT_SYNTH)
 		return ((want & PERM_W) == 0);
 	if (mnt == 0) {
@@ -421,6 +472,9 @@ fs_is_mount(const struct fs *fs, const char *path)
 			return (1);
 	for (u = 0; u < NELEM(synth_root); u++)
 		if (strcmp(synth_root[u], path) == 0)
+			return (1);
+	for (u = 0; u < NELEM(mem_root); u++)
+		if ((fs->mem & (1u << u)) && strcmp(mem_root[u], path) == 0)
 			return (1);
 	return (strcmp(path, "/") == 0);
 }

@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "conf/options.h"
-#include "linux/sys_files.h"
+#include "linux/memfs.h"
 #include "obj.h"
 
 #ifndef RWF_APPEND
@@ -116,6 +116,19 @@ xfer_reg(struct xfer *x)
 	if (!x->at)
 		x->ofd->pos = pos;
 	return ((int64_t)done);
+}
+
+static int64_t
+xfer_mem(struct xfer *x)
+{
+	uint64_t pos = x->pos;
+	int64_t r;
+
+	r = mfs_rw(x->m, x->hf->ino, &x->u, &pos, x->write,
+	    (x->ofd->flags & O_APPEND) || (x->rwf & RWF_APPEND));
+	if (r >= 0 && !x->at)
+		x->ofd->pos = pos;
+	return (r);
 }
 
 static int64_t
@@ -298,6 +311,8 @@ xfer_read(struct xfer *x)
 	switch (x->hf->kind) {
 	case HF_REG:
 		return (xfer_reg(x));
+	case HF_MEM:
+		return (xfer_mem(x));
 	case HF_TEXT:
 		return (xfer_text(x));
 	case HF_STREAM:
@@ -325,6 +340,8 @@ xfer_write(struct xfer *x)
 	switch (x->hf->kind) {
 	case HF_REG:
 		return (xfer_reg(x));
+	case HF_MEM:
+		return (xfer_mem(x));
 	case HF_STREAM:
 		return (xfer_stream(x));
 	case HF_SOCK:

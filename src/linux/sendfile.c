@@ -12,7 +12,7 @@
 #include <poll.h>
 #include <unistd.h>
 
-#include "linux/sys_files.h"
+#include "linux/memfs.h"
 #include "obj.h"
 
 #define SENDFILE_BUF	(64UL << 10)
@@ -40,6 +40,8 @@ sf_read(const struct sendfile *s, char *buf, size_t len)
 		(void)memcpy(buf, s->in->text + s->pos, len);
 		return ((ssize_t)len);
 	}
+	if (s->in->kind == HF_MEM)
+		return (mfs_pread(s->m, s->in->ino, buf, len, s->pos));
 	do
 		r = pread(s->in->fd, buf, len, (off_t)s->pos);
 	while (r < 0 && errno == EINTR);
@@ -53,6 +55,11 @@ sf_write_host(struct sendfile *s, const char *buf, size_t len)
 	ssize_t r;
 
 	switch (s->out->kind) {
+	case HF_MEM:
+		r = mfs_pwrite(s->m, s->out->ino, buf, len, s->outofd->pos);
+		if (r > 0)
+			s->outofd->pos += (size_t)r;
+		return (r);
 	case HF_REG:
 		r = pwritev2(s->out->fd, &iov, 1, (off_t)s->outofd->pos, 0);
 		if (r > 0)
@@ -147,13 +154,15 @@ sf_init(struct sendfile *s, struct machine *m, struct thread *t,
 		return (hfile_badkind(kind, -EINVAL));
 	if (!s->in->can_read)
 		return (-EBADF);
-	if (s->in->kind != HF_REG && s->in->kind != HF_TEXT)
+	if (s->in->kind != HF_REG && s->in->kind != HF_TEXT &&
+	    s->in->kind != HF_MEM)
 		return (-EINVAL);
 	s->out = hfile_of(m, a[0], &s->outofd, &s->outidx, &kind);
 	if (s->outofd == NULL || kind < 0 ||
 	    (s->out != NULL && !s->out->can_write))
 		return (-EBADF);
-	if (s->out != NULL && s->out->kind == HF_REG &&
+	if (s->out != NULL && (s->out->kind == HF_REG ||
+	    s->out->kind == HF_MEM) &&
 	    ((s->outofd->flags & O_APPEND) || s->outofd->pos > INT64_MAX ||
 	    s->outofd->pos >= file_size_max(m)))
 		return (-EINVAL);

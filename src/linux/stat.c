@@ -15,7 +15,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#include "linux/sys_files.h"
+#include "linux/memfs.h"
 #include "obj.h"
 
 #define ANON_MAGIC	0x09041934
@@ -127,10 +127,8 @@ sys_fstat(struct machine *m, struct thread *t, const uint64_t a[6])
 		return (-EBADF);
 	if (hf == NULL)
 		gk_stat(m, a[0], kind, &st);
-	else if (hf->fd < 0)
-		st = hf->st;
-	else if (fstat(hf->fd, &st) != 0)
-		return (-errno);
+	else if ((kind = hfile_stat(m, hf, &st)) != 0)
+		return (kind);
 	return (as_write(m->as, a[1], &st, sizeof st));
 }
 
@@ -248,6 +246,11 @@ statfs_out(struct machine *m, int fd, const char *path, int gkkind,
 		sf.f_bsize = 4096;
 		sf.f_frsize = 4096;
 		sf.f_namelen = NAME_MAX;
+		if (sf.f_type == TMPFS_MAGIC) {
+			mfs_statfs(m, &sf.f_blocks, &sf.f_bavail, &sf.f_files,
+			    &sf.f_ffree);
+			sf.f_bfree = sf.f_bavail;
+		}
 	}
 	return (as_write(m->as, out, &sf, sizeof sf));
 }
@@ -315,6 +318,8 @@ do_access(struct machine *m, uint64_t dirfd, uint64_t uaddr, unsigned mode,
 		return (r);
 	if (w.hf == NULL && w.gkkind > 0)
 		r = 0;
+	else if (w.ino != 0)
+		r = mfs_access(m, w.ino, mode);
 	else if (w.fd < 0)
 		r = synth_access(&w, mode);
 	else if (mode != F_OK && !S_ISLNK(w.st.st_mode)) {
@@ -373,6 +378,8 @@ link_text(struct machine *m, const struct where *w, char *buf, size_t size)
 		l = readlinkat(w->fd, "", buf, size);
 		return (l < 0 ? -errno : l);
 	}
+	if (w->ino != 0 && w->syn.type != SYN_FD)
+		return (mfs_readlink(m, w->ino, buf, size));
 	/* Made here: ask for it again */
 	if (synth_lookup(m, w->path, &syn, buf) != 0)
 		return (-ENOENT);

@@ -97,7 +97,7 @@ static const struct synth_entry fixed[] = {
 	LINK("/dev/stdout", "/proc/self/fd/1"),
 	LINK("/dev/stderr", "/proc/self/fd/2"),
 	LINK("/dev/fd", "/proc/self/fd"),
-	DIR_("/dev/shm"),
+	DIR_("/dev/shm"),		/* in memory: memfs.c */
 };
 
 /* Below /proc/PID and, where `task` says so, /proc/PID/task/TID */
@@ -128,6 +128,7 @@ static const struct synth_entry etc[] = {
 	GEN("/etc/passwd", ID_PASSWD),
 	GEN("/etc/group", ID_GROUP),
 	TEXT("/etc/hosts", "127.0.0.1\tlocalhost\n::1\tlocalhost\n"),
+	GEN("/etc/resolv.conf", ID_RESOLV),
 	TEXT("/etc/nsswitch.conf",
 	    "passwd: files\ngroup: files\nhosts: files dns\n"),
 };

@@ -176,6 +176,10 @@ text_make(struct machine *m, const char *path, const struct synth *syn,
 	case ID_UUID:
 		text_uuid(x);
 		break;
+	case ID_RESOLV:
+		if (m->fs->dns != NULL)
+			text_add(x, "%s", m->fs->dns);
+		break;
 	case ID_PASSWD:
 	case ID_GROUP:
 		text_users(m, syn->id == ID_GROUP, x);

@@ -63,17 +63,25 @@ struct fs {
 #define FS_MAGIC	0x46533a21
 	atomic_int	refs;
 	int		all_read, all_write, all_net;
+	unsigned	mem;		/* in memory: FS_TMP, FS_SHM */
+#define FS_TMP		1u
+#define FS_SHM		2u
 	struct mount	*mnt;		/* [0] is the host's root */
 	unsigned	nmnt;
 	struct fs_rule	*rule;
 	unsigned	nrule;
 	char		**net;		/* allow-connect, names resolved */
 	unsigned	nnet;
+	char		**deny;		/* deny-connect: wins */
+	unsigned	ndeny;
+	int		deny_all, named; /* named: a rule has a host name */
+	char		*dns;		/* "nameserver ..." lines, or NULL */
 	char		boot_id[40];
 	atomic_uchar	told[8192];	/* bitmap: refusals that were logged */
 };
 
 #define MNT_SYNTH	(~0u)
+#define MNT_MEM		(~1u)		/* memfs.h */
 
 /* Is path at or below dir, by components?  dir "" is the root. */
 int path_covers(const char *dir, size_t dirlen, const char *path);
@@ -178,6 +186,7 @@ struct where {
 	enum { NAME_PLAIN, NAME_DOT, NAME_DOTDOT, NAME_ROOT } name;
 	struct synth	syn;
 	struct stat	st;
+	uint32_t	ino;		/* MNT_MEM; W_PARENT: the directory's */
 	struct hfile	*hf;		/* W_EMPTY: the descriptor itself */
 	int		gkkind;		/* W_EMPTY and hf == NULL */
 	char		path[PATH_MAX];	/* canonical guest path */
@@ -221,6 +230,8 @@ int hfile_badkind(int gkkind, int otherwise);
 struct hfile *hfile_private(struct machine *, struct gk_ofd *, int *err);
 /* hfile (reference taken over) to a new descriptor: it, or -errno */
 int64_t hfile_install(struct machine *, struct hfile *, unsigned oflags);
+/* What fstat(2) says of it: 0 or -errno */
+int hfile_stat(struct machine *, const struct hfile *, struct stat *);
 /* Readiness of a blocking call on a host descriptor: SYS_BLOCK, set up */
 int64_t file_block(struct machine *, struct thread *, int fd, short events);
 /* ... or just a while from now */
@@ -277,13 +288,15 @@ int64_t egress_rw(struct machine *, struct thread *, struct hfile *,
 sys_f sys_open, sys_openat, sys_openat2, sys_creat, sys_lseek;
 /* extent.c */
 sys_f sys_truncate, sys_ftruncate, sys_fsync, sys_fdatasync, sys_fallocate,
-    sys_copy_file_range, sys_fadvise64, sys_sync_file_range, sys_syncfs,
+    sys_fadvise64, sys_sync_file_range, sys_syncfs,
     sys_sync, sys_readahead;
 /* rw.c */
 sys_f sys_read, sys_write, sys_pread64, sys_pwrite64, sys_readv, sys_writev,
     sys_preadv, sys_pwritev, sys_preadv2, sys_pwritev2;
-/* sendfile.c */
-sys_f sys_sendfile;
+/* sendfile.c, splice.c */
+sys_f sys_sendfile, sys_splice, sys_tee, sys_vmsplice, sys_copy_file_range;
+/* memio.c */
+sys_f sys_memfd_create;
 /* fctl.c */
 sys_f sys_flock, sys_fcntl, sys_ioctl;
 /* stat.c */

@@ -47,7 +47,8 @@ uvec_one(struct uvec *u, uint64_t addr, uint64_t len)
 	u->n = 1;
 	u->fast[0].iov_base = (void *)(uintptr_t)addr;
 	u->fast[0].iov_len = len;
-	return (uvec_check(u));
+	/* no such memory: the kernel sees that before it sees the sign */
+	return ((int64_t)len < 0 ? -EFAULT : uvec_check(u));
 }
 
 int

@@ -379,6 +379,7 @@ freeze(struct tkvm_image *img, struct tkvm_error *err)
 	vcpu_free(&m->vcpu);
 	vm_free(&m->vm);
 	m->gk = (void *)(m->as->base + GPA_GK);
+	m->mfs = (void *)(m->as->base + GPA_MFS);
 	img->st.slot_bytes = m->as->image_end;
 	return (0);
 }

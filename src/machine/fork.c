@@ -49,6 +49,8 @@ fork_machine(struct tkvm_fork *f, struct tkvm_image *img,
 	if (m->as == NULL)
 		return (-1);
 	m->gk = (void *)(m->as->base + GPA_GK);
+	m->mfs = (void *)(m->as->base + GPA_MFS);
+	as_file_pager(m->as, mfs_pager, m);
 	m->vcpu = vcpu_new(m->vm, m->as->base, kern_lstar(host), err);
 	if (m->vcpu == NULL)
 		return (-1);

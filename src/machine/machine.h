@@ -23,6 +23,7 @@ struct fs;
 struct gk;
 struct gk_ctx;
 struct hfile;
+struct mfs;
 struct tkvm_options;
 struct tkvm_image;
 struct vcpu;
@@ -142,6 +143,7 @@ struct machine {
 	struct vcpu	*vcpu;
 	struct as	*as;
 	struct gk	*gk;		/* inside as */
+	struct mfs	*mfs;		/* the same: linux/memfs.h */
 	enum machine_stage stage;
 	struct proc	proc;
 	struct thread	thread[MAX_THREADS];

@@ -112,6 +112,9 @@ struct as {
 	uint64_t	window;		/* pages mapped by the next fault */
 	uint64_t	last_fault;
 
+	as_pager_f	*pager;		/* of files in memory */
+	void		*pager_priv;
+
 	uint64_t	faults, remaps, pages_reset;
 };
 
@@ -159,7 +162,8 @@ void vmas_merge(struct vmas *, uint64_t start, uint64_t end);
 /* a gap of len: at or below top (top-down); 0: none */
 uint64_t vmas_gap(const struct vmas *, uint64_t len, uint64_t top);
 
-/* fault.c: 0 retry; -EFAULT no VMA; -EACCES forbidden; -ENOMEM */
+/* fault.c: 0 retry; -EFAULT no VMA; -EACCES forbidden; -ENOMEM; -ENXIO: behind
+ * the end of a file */
 int as_fault(struct as *, uint64_t gva, unsigned access);
 /* frames for [gva, gva+len), regardless of protection; 0 or -errno */
 int as_populate(struct as *, uint64_t gva, uint64_t len);

@@ -136,6 +136,23 @@ grow_down(struct as *as, uint64_t gva)
 	return (as_find(as, gva));
 }
 
+/* A page of a file in memory, which owns the frame */
+static int
+map_file_page(struct as *as, const struct vma *v, uint64_t gva, uint64_t *pte)
+{
+	const unsigned prot = v->prot;
+	uint64_t gpa;
+	int i;
+
+	if (as->pager == NULL)
+		return (-ENXIO);
+	i = as->pager(as->pager_priv, v->file, (v->off + (gva - v->start)) /
+	    PAGE_SZ, &gpa);
+	if (i == 0)
+		pte_store(as, pte, pte_make(gpa, prot) | PTE_FILE, 1);
+	return (i);
+}
+
 int
 as_fault(struct as *as, uint64_t gva, unsigned access)
 {
@@ -160,9 +177,12 @@ as_fault(struct as *as, uint64_t gva, unsigned access)
 		return (0);	/* a stale translation: try again */
 	as->faults++;
 	if (*pte != 0) {
-		pte_store(as, pte, pte_make(*pte & PTE_ADDR, v->prot), 1);
+		pte_store(as, pte, pte_make(*pte & PTE_ADDR, v->prot) |
+		    (*pte & PTE_FILE), 1);
 		return (0);
 	}
+	if (v->file != 0)
+		return (map_file_page(as, v, gva, pte));
 	e = window(as, v, gva, &s);
 	if (map_window(as, v, s, (e - s) / PAGE_SZ) == 0)
 		return (0);
@@ -173,7 +193,7 @@ int
 as_populate(struct as *as, uint64_t gva, uint64_t len)
 {
 	const struct vma *v;
-	uint64_t end, e;
+	uint64_t end, e, *pte;
 
 	end = PAGE_UP(gva + len);
 	for (gva = PAGE_DOWN(gva); gva < end; gva = e) {
@@ -185,6 +205,15 @@ as_populate(struct as *as, uint64_t gva, uint64_t len)
 			e = end;
 		if (e > v->end)
 			e = v->end;
+		if (v->file != 0) {
+			e = gva + PAGE_SZ;
+			pte = pt_leaf(as, gva, 1);
+			if (pte == NULL)
+				return (-ENOMEM);
+			if (*pte == 0 && map_file_page(as, v, gva, pte) != 0)
+				return (-EFAULT);
+			continue;
+		}
 		if (map_window(as, v, gva, (e - gva) / PAGE_SZ) == 0)
 			continue;
 		/* no run that long: page by page */

@@ -384,7 +384,8 @@ verify_one(struct as *as, uint64_t gva, uint64_t *pte, void *priv)
 	const struct vma *v;
 
 	v = as_find(as, gva);
-	if (v != NULL && *pte == pte_make(gpa, v->prot) &&
+	if (v != NULL && (*pte & ~PTE_FILE) == pte_make(gpa, v->prot) &&
+	    !(*pte & PTE_FILE) == (v->file == 0) &&
 	    (gpa < as->lo || bit_get(&as->kept, (gpa - as->lo) / PAGE_SZ))) {
 		t->kept += gpa >= as->lo;
 		return (0);

@@ -79,6 +79,14 @@ as_rss(struct as *as)
 	    PAGE_SZ);
 }
 
+void
+as_frames(const struct as *as, uint64_t *total, uint64_t *avail)
+{
+
+	*total = (as->size - as->lo) / PAGE_SZ;
+	*avail = *total > as->nused ? *total - as->nused : 0;
+}
+
 uint64_t
 as_vsz(struct as *as)
 {
@@ -149,7 +157,7 @@ unmap_one(struct as *as, uint64_t gva, uint64_t *pte, void *priv)
 	uint64_t gpa = *pte & PTE_ADDR;
 
 	(void)gva;
-	if (!frame_temp(as, gpa)) {
+	if ((*pte & PTE_FILE) || !frame_temp(as, gpa)) {
 		pte_store(as, pte, 0, 1);
 		return (0);
 	}
@@ -315,8 +323,17 @@ as_map(struct as *as, uint64_t addr, uint64_t len, unsigned prot,
 	as->vmas_changed = 1;
 	if (vmas_insert(&as->vmas, &v) != 0)
 		return (-ENOMEM);
-	vmas_merge(&as->vmas, v.start, v.end);
+	if (name == NULL || !(flags & MAP_SHARED)) /* as_map_file() comes */
+		vmas_merge(&as->vmas, v.start, v.end);
 	return (a);
+}
+
+void
+as_file_pager(struct as *as, as_pager_f *fn, void *priv)
+{
+
+	as->pager = fn;
+	as->pager_priv = priv;
 }
 
 /* ---- mprotect --------------------------------------------------------------------- */
@@ -326,7 +343,8 @@ protect_one(struct as *as, uint64_t gva, uint64_t *pte, void *priv)
 {
 
 	(void)gva;
-	pte_store(as, pte, pte_make(*pte & PTE_ADDR, *(unsigned *)priv), 1);
+	pte_store(as, pte, pte_make(*pte & PTE_ADDR, *(unsigned *)priv) |
+	    (*pte & PTE_FILE), 1);
 	return (0);
 }
 

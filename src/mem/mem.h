@@ -40,6 +40,7 @@ struct vma {
 	uint64_t	off;		/* file offset of start */
 	uint8_t		prot, flags;
 	uint16_t	name;		/* as->name[] index + 1; 0: anonymous */
+	uint32_t	file;		/* in memory, mapped shared; or 0 */
 };
 
 struct as;
@@ -82,8 +83,48 @@ int as_present(struct as *, uint64_t addr);
 /* Frames in use by mappings, bytes (RSS) and total of the VMAs (VSZ) */
 uint64_t as_rss(struct as *);
 uint64_t as_vsz(struct as *);
+/* Frames there are at most, and of them not yet in use */
+void as_frames(const struct as *, uint64_t *total, uint64_t *avail);
 /* brk(2): the new break */
 uint64_t as_brk(struct as *, uint64_t want);
+
+/* ---- files of guest frames (memfile.c) -------------------------------------- */
+
+#define MEMFILE_HEIGHT	3		/* 512 GiB */
+
+struct memfile {
+	uint64_t	root;		/* gpa; 0: no page */
+	uint32_t	height;
+	uint32_t	npages;
+};
+
+/*
+ * The frame of page pg: 0 in *gpa is a hole, unless `alloc`.  0 or -ENOSPC,
+ * -EFBIG.  The caller has marked the struct memfile itself.
+ */
+int memfile_page(struct as *, struct memfile *, uint64_t pg, int alloc,
+    uint64_t *gpa);
+/* Free pages [from, to); as_file_zap() comes first. */
+void memfile_cut(struct as *, struct memfile *, uint64_t from, uint64_t to);
+/* The first page of [pg, end) that has (or has not) a frame; or end */
+uint64_t memfile_next(struct as *, struct memfile *, uint64_t pg, uint64_t end,
+    int data);
+/* Where a frame is, NULL for nonsense; what the VMM writes it marks. */
+uint8_t *as_frame(struct as *, uint64_t gpa);
+void as_touch(struct as *, const void *, size_t);
+/*
+ * The region as_map() has just made shows this file, whose pages come from
+ * the callback given to as_file_pager().
+ */
+int as_map_file(struct as *, uint64_t addr, uint64_t len, uint32_t file,
+    int nowrite);
+/* Is it mapped anywhere, with at least these rights? */
+int as_maps_file(struct as *, uint32_t file, unsigned prot);
+/* Take pages [from, to) of a file out of all mappings. */
+void as_file_zap(struct as *, uint32_t file, uint64_t from, uint64_t to);
+/* 0, -ENXIO behind the end of the file (SIGBUS), -ENOMEM */
+typedef int as_pager_f(void *priv, uint32_t file, uint64_t pg, uint64_t *gpa);
+void as_file_pager(struct as *, as_pager_f *, void *priv);
 
 /* ---- access by the VMM (access.c): 0 or -EFAULT; demand faults happen ------- */
 

@@ -109,8 +109,9 @@ mergeable(const struct vma *a, const struct vma *b)
 
 	return (a->end == b->start && a->prot == b->prot &&
 	    a->flags == b->flags && a->name == b->name &&
+	    a->file == b->file &&
 	    !(a->flags & VMA_GROWSDOWN) &&
-	    (a->name == 0 || a->off + (a->end - a->start) == b->off));
+	    ((a->name == 0 && a->file == 0) || a->off + (a->end - a->start) == b->off));
 }
 
 void

@@ -105,6 +105,153 @@ as_vsz(struct as *as)
 	return (0);
 }
 
+/* Nothing is in memory here: m->mfs is NULL. */
+
+int
+as_zero(struct as *as, uint64_t gva, size_t len)
+{
+
+	(void)as;
+	if (gva < PAGE_SZ)
+		return (-EFAULT);
+	(void)memset((void *)(uintptr_t)gva, 0, len);
+	return (0);
+}
+
+int
+as_poke(struct as *as, uint64_t gva, const void *src, size_t len)
+{
+
+	return (as_write(as, gva, src, len));
+}
+
+int64_t
+as_map(struct as *as, uint64_t addr, uint64_t len, unsigned prot,
+    unsigned mapflags, const char *name, uint64_t off)
+{
+
+	(void)as;
+	(void)addr;
+	(void)len;
+	(void)prot;
+	(void)mapflags;
+	(void)name;
+	(void)off;
+	return (-ENOMEM);
+}
+
+int
+as_unmap(struct as *as, uint64_t addr, uint64_t len)
+{
+
+	(void)as;
+	(void)addr;
+	(void)len;
+	return (0);
+}
+
+int
+as_map_file(struct as *as, uint64_t addr, uint64_t len, uint32_t file,
+    int nowrite)
+{
+
+	(void)as;
+	(void)addr;
+	(void)len;
+	(void)file;
+	(void)nowrite;
+	return (-ENOMEM);
+}
+
+int
+as_maps_file(struct as *as, uint32_t file, unsigned prot)
+{
+
+	(void)as;
+	(void)file;
+	(void)prot;
+	return (0);
+}
+
+void
+as_file_zap(struct as *as, uint32_t file, uint64_t from, uint64_t to)
+{
+
+	(void)as;
+	(void)file;
+	(void)from;
+	(void)to;
+}
+
+void
+as_file_pager(struct as *as, as_pager_f *fn, void *priv)
+{
+
+	(void)as;
+	(void)fn;
+	(void)priv;
+}
+
+int
+memfile_page(struct as *as, struct memfile *f, uint64_t pg, int alloc,
+    uint64_t *gpa)
+{
+
+	(void)as;
+	(void)f;
+	(void)pg;
+	*gpa = 0;
+	return (alloc ? -ENOSPC : 0);
+}
+
+void
+memfile_cut(struct as *as, struct memfile *f, uint64_t from, uint64_t to)
+{
+
+	(void)as;
+	(void)f;
+	(void)from;
+	(void)to;
+}
+
+uint64_t
+memfile_next(struct as *as, struct memfile *f, uint64_t pg, uint64_t end,
+    int data)
+{
+
+	(void)as;
+	(void)f;
+	(void)pg;
+	(void)data;
+	return (end);
+}
+
+uint8_t *
+as_frame(struct as *as, uint64_t gpa)
+{
+
+	(void)as;
+	(void)gpa;
+	return (NULL);
+}
+
+void
+as_touch(struct as *as, const void *p, size_t len)
+{
+
+	(void)as;
+	(void)p;
+	(void)len;
+}
+
+void
+as_frames(const struct as *as, uint64_t *total, uint64_t *avail)
+{
+
+	(void)as;
+	*total = *avail = 0;
+}
+
 int
 gk_copyin(struct gk_ctx *ctx, void *dst, uint64_t uaddr, size_t len)
 {

@@ -204,10 +204,12 @@ test_allow(void **state)
 	good(o, "allow-net", "127.0.0.1:80,[::1]:80,:8080,*,localhost,"
 	    "unix:/run/x");
 	bad(o, "allow-net", "1.2.3:80", "tenant \"x\": allow-net: expected "
-	    "HOST:PORT, HOST, [V6]:PORT, :PORT or unix:/PATH, "
+	    "HOST:PORT, HOST, ADDRESS/BITS:PORT, [V6]:PORT, :PORT or "
+	    "unix:/PATH, "
 	    "got \"1.2.3:80\"");
 	bad(o, "allow-net", "h:65536", "tenant \"x\": allow-net: expected "
-	    "HOST:PORT, HOST, [V6]:PORT, :PORT or unix:/PATH, "
+	    "HOST:PORT, HOST, ADDRESS/BITS:PORT, [V6]:PORT, :PORT or "
+	    "unix:/PATH, "
 	    "got \"h:65536\"");
 	tkvm_options_free(&o);
 }
