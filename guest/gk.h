@@ -152,13 +152,24 @@ struct gk_epi {
 };
 
 #define GK_NADDR	128		/* shared by reference count */
+#define GK_NSCM		16		/* messages with descriptors in flight */
+#define GK_SCM_MAX	253		/* descriptors in one, as on Linux */
+
+/* Descriptors on their way to a Unix socket (gk_scm.c) */
+struct gk_scm {
+	uint16_t	owner1;		/* who will read them: ofd + 1; 0 */
+	uint16_t	n;
+	uint32_t	pos, len;	/* with these bytes of its ring */
+	uint16_t	ofd1[GK_SCM_MAX];
+	uint16_t	pad;
+};
 
 struct gk {
 	uint32_t	magic;
 #define GK_MAGIC		0x676b3031
 	uint32_t	gen;		/* bumped when a waiter may wake */
 	uint32_t	hi_fd, hi_ofd, hi_epi;	/* high-water marks: reset */
-	uint32_t	hi_addr;
+	uint32_t	hi_addr, hi_scm;
 	uint32_t	next_port;	/* for bind to port 0 */
 	uint64_t	buf_used[GK_NBUF / 64];
 	struct gk_fd	fd[GK_NFD] __attribute__((aligned(4096)));
@@ -166,6 +177,7 @@ struct gk {
 	uint8_t		addr_used[GK_NADDR];	/* references */
 	struct gk_ofd	ofd[GK_NOFD] __attribute__((aligned(4096)));
 	struct gk_epi	epi[GK_NEPI] __attribute__((aligned(4096)));
+	struct gk_scm	scm[GK_NSCM] __attribute__((aligned(4096)));
 	uint8_t		buf[GK_NBUF][GK_BUFSZ] __attribute__((aligned(4096)));
 };
 

@@ -88,6 +88,7 @@ enum {
 	GKA_ELOOP = 40,
 	GKA_ENOTSOCK = 88,
 	GKA_EMSGSIZE = 90,
+	GKA_EPROTOTYPE = 91,
 	GKA_ENOPROTOOPT = 92,
 	GKA_EPROTONOSUPPORT = 93,
 	GKA_ESOCKTNOSUPPORT = 94,
@@ -98,6 +99,7 @@ enum {
 	GKA_ENOBUFS = 105,
 	GKA_EISCONN = 106,
 	GKA_ENOTCONN = 107,
+	GKA_ETOOMANYREFS = 109,
 	GKA_ECONNREFUSED = 111
 };
 
@@ -148,6 +150,7 @@ enum {
 #define GKA_SIOC_LAST		0x89ff
 
 /* socket(2) */
+#define GKA_IPPROTO_LAST	262
 #define GKA_AF_UNSPEC		0
 #define GKA_AF_UNIX		1
 #define GKA_AF_INET		2
@@ -167,6 +170,7 @@ enum {
 #define GKA_SOMAXCONN		4096
 
 #define GKA_MSG_OOB		0x1
+#define GKA_MSG_CTRUNC		8
 #define GKA_MSG_PEEK		0x2
 #define GKA_MSG_TRUNC		0x20
 #define GKA_MSG_DONTWAIT	0x40
@@ -178,6 +182,7 @@ enum {
 
 #define GKA_SOL_SOCKET		1
 #define GKA_SCM_RIGHTS		1
+#define GKA_SCM_CREDENTIALS	2
 #define GKA_SO_DEBUG		1
 #define GKA_SO_REUSEADDR	2
 #define GKA_SO_TYPE		3

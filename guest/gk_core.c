@@ -215,11 +215,13 @@ int
 gk_close_needs_vmm(struct gk_ctx *ctx, uint64_t fd)
 {
 	struct gk_ofd *o;
+	uint32_t idx;
 
 	if (!gk_in_blob(ctx))
 		return (0);
-	o = gk_fd_get(ctx->gk, fd, NULL);
-	return (o != NULL && GK_RD(o->kind) == GK_HOST);
+	o = gk_fd_get(ctx->gk, fd, &idx);
+	return (o != NULL && (GK_RD(o->kind) == GK_HOST ||
+	    gk_scm_waits(ctx->gk, idx)));
 }
 
 int

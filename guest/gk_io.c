@@ -158,6 +158,7 @@ gk_in_message(struct gk_ctx *ctx, struct gk_end *e, struct gk_ring *r,
 	(void)gk_view_pull(&v, &len, sizeof(len));
 	if (len > v.used - sizeof(len))
 		len = v.used - (uint32_t)sizeof(len);
+	(void)gk_scm_recv(ctx, e, start, 0);	/* its own, if it has any */
 	n = GK_MIN(len, it->total);
 	ret = (int64_t)n;
 	if (gk_view_drain(ctx, &v, it, n) < n)
@@ -194,9 +195,12 @@ gk_in_stream(struct gk_ctx *ctx, struct gk_end *e, struct gk_ring *r,
 			return (gk_must_wait(ctx, e, done));
 		return (done > 0 ? (int64_t)done : ret);
 	}
-	got = n = GK_MIN(v.used, total - done);
+	n = GK_MIN(v.used, total - done);
 	if (all && n < total && gk_in_blob(ctx))
 		return (GK_NOTMINE);	/* ctx->progress is the VMM's */
+	if (e->kind == GK_PAIR)
+		n = gk_scm_recv(ctx, e, v.tail, n);
+	got = n;
 	if (e->kind == GK_CONN && (e->flags & GKA_MSG_TRUNC))
 		v.tail += (uint32_t)n;
 	else
@@ -231,6 +235,8 @@ gk_input(struct gk_ctx *ctx, struct gk_end *e, struct gk_iter *it)
 	default:
 		break;
 	}
+	if (gk_in_blob(ctx) && gk_scm_waits(ctx->gk, e->idx))
+		return (GK_NOTMINE);
 	r = gk_ring_in(ctx->gk, e->idx, e->kind, &writer);
 	if (r == NULL)
 		return (-GKA_EINVAL);
@@ -371,6 +377,7 @@ gk_end_get(struct gk_ctx *ctx, struct gk_end *e, uint64_t fd, uint32_t flags)
 		return (GK_NOTMINE);
 	e->flags = flags;
 	e->oflags = 0;
+	e->ctl = NULL;
 	e->nonblock = (GK_RD(e->o->flags) & GKA_O_NONBLOCK) ||
 	    (flags & GKA_MSG_DONTWAIT);
 	return (0);
@@ -448,7 +455,7 @@ gk_writev(struct gk_ctx *ctx, const uint64_t a[6])
 	return (gk_vec(ctx, a, 1, 0));
 }
 
-/* pread, pwrite, their vector forms, lseek: none of ours has a position. */
+/* pread, pwrite, their vector forms: none of ours has a position. */
 int64_t
 gk_pread(struct gk_ctx *ctx, const uint64_t a[6])
 {
@@ -457,6 +464,20 @@ gk_pread(struct gk_ctx *ctx, const uint64_t a[6])
 
 	r = gk_end_get(ctx, &e, (uint32_t)a[0], 0);
 	return (r != 0 ? r : -GKA_ESPIPE);
+}
+
+/* Linux takes and ignores a position of these, and of no others. */
+int64_t
+gk_lseek(struct gk_ctx *ctx, const uint64_t a[6])
+{
+	struct gk_end e;
+	int64_t r;
+
+	r = gk_end_get(ctx, &e, (uint32_t)a[0], 0);
+	if (r != 0)
+		return (r);
+	return (e.kind == GK_EVENTFD || e.kind == GK_TIMERFD ||
+	    e.kind == GK_EPOLL ? 0 : -GKA_ESPIPE);
 }
 
 static int64_t
@@ -528,6 +549,7 @@ gk_splice_in(struct gk_ctx *ctx, uint32_t ofd, struct gk_end *e,
 	e->kind = GK_RD(e->o->kind);
 	e->nonblock = 1;
 	e->flags = e->oflags = 0;
+	e->ctl = NULL;
 	if ((e->kind != GK_CONN && e->kind != GK_PAIR &&
 	    e->kind != GK_PIPE_R) || gk_is_framed(e->o))
 		return (NULL);

@@ -3,8 +3,7 @@
  *
  * recv(2), send(2) and their message forms; the bytes go through gk_io.c.
  *
- * Nothing but bytes travels: control messages are looked at only to refuse
- * descriptors, and are never returned.
+ * What travels besides bytes is gk_scm.c's.
  */
 
 #include "gk_priv.h"
@@ -101,59 +100,73 @@ int64_t
 gk_recvmsg(struct gk_ctx *ctx, const uint64_t a[6])
 {
 	struct gka_msghdr m;
+	struct gk_ctl ctl;
 	struct gk_end e;
 	struct gk_iter it;
-	int64_t r;
+	int64_t r, bad;
 
 	r = gk_msg_get(ctx, a, &e, &m, &it);
 	if (r != 0)
 		return (r);
+	ctl.n = ctl.scm1 = 0;
+	e.ctl = &ctl;
 	r = gk_recv(ctx, &e, &it);
 	if (r < 0)
 		return (r);
 	if (m.name != 0)
 		m.namelen = 0;
-	m.controllen = 0;
 	m.flags = e.oflags | (e.flags & GKA_MSG_CMSG_CLOEXEC);
+	bad = gk_ctl_write(ctx, &e, &m);
+	if (bad != 0)
+		return (bad);
 	if (gk_copyout(ctx, a[1], &m, sizeof(m)))
 		return (-GKA_EFAULT);
 	return (r);
 }
 
-/* Descriptors cannot travel: there is no other process to get them. */
-static int64_t
-gk_msg_control(struct gk_ctx *ctx, const struct gka_msghdr *m)
+/* Where the next bytes of e go: its reader, and the position there */
+static int
+gk_send_at(struct gk *gk, struct gk_end *e, uint32_t *reader, uint32_t *pos)
 {
-	struct gka_cmsghdr c;
-	uint64_t off = 0;
-	unsigned n;
+	struct gk_ring *r;
 
-	for (n = 0; n < 16; n++) {
-		if (m->control == 0 || m->controllen < off + sizeof(c))
-			return (0);
-		if (gk_copyin(ctx, &c, m->control + off, sizeof(c)))
-			return (-GKA_EFAULT);
-		if (c.len < sizeof(c) || c.len > m->controllen - off)
-			return (-GKA_EINVAL);
-		if (c.level == GKA_SOL_SOCKET && c.type == GKA_SCM_RIGHTS)
-			return (-GKA_EOPNOTSUPP);
-		off += (c.len + 7) & ~7ULL;
-	}
-	return (0);
+	r = gk_ring_out(gk, e->idx, e->kind, reader);
+	if (r == NULL || *reader >= GK_NOFD)
+		return (0);
+	*pos = GK_RD(r->head);
+	return (1);
 }
 
 int64_t
 gk_sendmsg(struct gk_ctx *ctx, const uint64_t a[6])
 {
 	struct gka_msghdr m;
+	struct gk_ctl ctl;
 	struct gk_end e;
 	struct gk_iter it;
+	uint64_t sent = ctx->progress;
+	uint32_t reader = GK_NOFD, pos = 0;
 	int64_t r;
+	int tie = 0;
 
 	r = gk_msg_get(ctx, a, &e, &m, &it);
-	if (r == 0 && e.kind == GK_PAIR)
-		r = gk_msg_control(ctx, &m);
+	ctl.n = 0;
+	if (r == 0 && e.kind == GK_PAIR &&
+	    GK_RD(e.o->u.conn.domain) == GKA_AF_UNIX)
+		r = gk_ctl_read(ctx, &m, &ctl);
 	if (r != 0)
 		return (r);
-	return (gk_send(ctx, &e, &it, m.name != 0 && m.namelen != 0));
+	/* They go with the first byte. */
+	if (ctl.n > 0 && sent == 0) {
+		if (gk_scm_full(ctx->gk))
+			return (-GKA_ETOOMANYREFS);
+		tie = gk_send_at(ctx->gk, &e, &reader, &pos);
+	}
+	r = gk_send(ctx, &e, &it, m.name != 0 && m.namelen != 0);
+	if (tie && (r > 0 || (r == 0 && gk_is_framed(e.o))))
+		gk_scm_send(ctx->gk, &ctl, reader, pos, (uint32_t)r);
+	else if (tie && r == GK_BLOCK && ctx->progress > 0)
+		gk_scm_send(ctx->gk, &ctl, reader, pos,
+		    (uint32_t)ctx->progress);
+	return (r);
 }

@@ -61,13 +61,7 @@ gk_sa_get(struct gk *gk, uint32_t addr1, uint16_t domain, uint8_t sa[110])
 
 /* ---- bind --------------------------------------------------------------- */
 
-struct gk_ip {
-	uint16_t	port;		/* network order */
-	uint8_t		v6, any, only;
-	uint8_t		ip[16];		/* IPv4: mapped */
-};
-
-static void
+void
 gk_ip_parse(const uint8_t *sa, uint16_t domain, uint32_t opts,
     struct gk_ip *ip)
 {
@@ -192,8 +186,7 @@ gk_sa_autobind(uint32_t idx, uint8_t *sa)
 	return (8);
 }
 
-/* Check and normalize an address; its length, or -errno. */
-static int64_t
+int64_t
 gk_sa_check(uint32_t idx, uint16_t domain, uint8_t *sa, size_t len)
 {
 	uint16_t family;

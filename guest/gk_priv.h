@@ -42,6 +42,7 @@
 #define GK_OPT_REUSEADDR	(1U << 0)
 #define GK_OPT_REUSEPORT	(1U << 1)
 #define GK_OPT_V6ONLY		(1U << 2)
+#define GK_OPT_PASSCRED		(1U << 10)
 
 static inline void
 gk_copy(void *dst, const void *src, size_t len)
@@ -196,6 +197,13 @@ int gk_is_framed(struct gk_ofd *);
 
 /* ---- transfers (gk_io.c) ------------------------------------------------ */
 
+/* Descriptors that a message brings or takes along (gk_scm.c). */
+struct gk_ctl {
+	uint16_t	n;
+	uint16_t	scm1;		/* received: the entry to be freed */
+	uint16_t	ofd1[GK_SCM_MAX];
+};
+
 /* Where a transfer is about to happen. */
 struct gk_end {
 	struct gk_ofd	*o;
@@ -204,7 +212,22 @@ struct gk_end {
 	int		nonblock;
 	uint32_t	flags;		/* MSG_* */
 	uint32_t	oflags;		/* MSG_* for recvmsg's caller */
+	struct gk_ctl	*ctl;		/* of recvmsg, else NULL */
 };
+
+int64_t gk_ctl_read(struct gk_ctx *, const struct gka_msghdr *,
+    struct gk_ctl *);
+int64_t gk_ctl_write(struct gk_ctx *, struct gk_end *, struct gka_msghdr *);
+int gk_scm_full(struct gk *);
+void gk_scm_send(struct gk *, const struct gk_ctl *, uint32_t reader,
+    uint32_t pos, uint32_t len);
+/* What begins at `tail` of e's ring goes to e->ctl; how many of max bytes may
+ * be read with it. */
+uint64_t gk_scm_recv(struct gk_ctx *, struct gk_end *, uint32_t tail,
+    uint64_t max);
+/* Nobody will read them. */
+int gk_scm_waits(struct gk *, uint32_t ofd);
+void gk_scm_drop(struct gk_ctx *, uint32_t ofd);
 
 /* Fills *e; GK_NOTMINE for a host file. */
 int64_t gk_end_get(struct gk_ctx *, struct gk_end *, uint64_t fd,
@@ -225,6 +248,16 @@ size_t gk_sa_get(struct gk *, uint32_t addr1, uint16_t domain,
     uint8_t sa[110]);
 /* Is the address somebody else's? */
 int gk_sa_taken(struct gk *, uint32_t self, const uint8_t *sa, size_t len);
+/* Check and normalize an address; its length, or -errno. */
+int64_t gk_sa_check(uint32_t idx, uint16_t domain, uint8_t *sa, size_t len);
+
+struct gk_ip {
+	uint16_t	port;		/* network order */
+	uint8_t		v6, any, only;
+	uint8_t		ip[16];		/* IPv4: mapped */
+};
+void gk_ip_parse(const uint8_t *sa, uint16_t domain, uint32_t opts,
+    struct gk_ip *);
 /* Port 0: the next one that is free. */
 int64_t gk_bind_port(struct gk *, uint32_t idx, uint8_t *sa, size_t len);
 
@@ -232,7 +265,7 @@ int64_t gk_bind_port(struct gk *, uint32_t idx, uint8_t *sa, size_t len);
 
 typedef int64_t gk_call_f(struct gk_ctx *, const uint64_t a[6]);
 
-gk_call_f gk_read, gk_write, gk_readv, gk_writev, gk_pread;
+gk_call_f gk_read, gk_write, gk_readv, gk_writev, gk_pread, gk_lseek;
 gk_call_f gk_preadv2, gk_pwritev2;			/* gk_io.c */
 gk_call_f gk_sendto, gk_recvfrom, gk_sendmsg, gk_recvmsg;	/* gk_msg.c */
 gk_call_f gk_socket, gk_listen, gk_accept, gk_accept4, gk_shutdown;

@@ -4,8 +4,8 @@
  * The socket calls: listening, accepting, pairs.  Names are in gk_name.c, data
  * in gk_io.c and gk_msg.c, options in gk_opt.c, the client's side in gk_conn.c.
  *
- * Nothing here reaches a network: connect(2) and datagram sockets are left to
- * the VMM.
+ * Nothing here reaches a network: connect(2) to the outside (inside: gk_local.c)
+ * and datagram sockets are left to the VMM.
  */
 
 #include "gk_priv.h"
@@ -24,9 +24,12 @@ gk_socket(struct gk_ctx *ctx, const uint64_t a[6])
 	type &= GKA_SOCK_TYPE_MASK;
 	if (flags & ~(uint32_t)(GKA_SOCK_NONBLOCK | GKA_SOCK_CLOEXEC))
 		return (-GKA_EINVAL);
-	if (type != GKA_SOCK_STREAM || (domain != GKA_AF_INET &&
+	if ((type != GKA_SOCK_STREAM && (type != GKA_SOCK_SEQPACKET ||
+	    domain != GKA_AF_UNIX)) || (domain != GKA_AF_INET &&
 	    domain != GKA_AF_INET6 && domain != GKA_AF_UNIX))
 		return (GK_NOTMINE);
+	if (domain != GKA_AF_UNIX && proto > GKA_IPPROTO_LAST)
+		return (-GKA_EINVAL);
 	if (proto != 0 && proto !=
 	    (domain == GKA_AF_UNIX ? GKA_AF_UNIX : GKA_IPPROTO_TCP))
 		return (-GKA_EPROTONOSUPPORT);
@@ -118,11 +121,15 @@ gk_socketpair(struct gk_ctx *ctx, const uint64_t a[6])
 }
 
 static void
-gk_pair_release(struct gk *gk, uint32_t ofd)
+gk_pair_release(struct gk_ctx *ctx, uint32_t ofd)
 {
+	struct gk *gk = ctx->gk;
 	struct gk_ofd *o = &gk->ofd[ofd], *p;
 	uint32_t peer, unread;
 
+	gk_scm_drop(ctx, ofd);
+	gk_addr_put(gk, GK_RD(o->u.conn.addr1));
+	gk_addr_put(gk, GK_RD(o->u.conn.paddr1));
 	unread = gk_ring_used(gk, &o->u.conn.rx);
 	p = gk_peer(gk, ofd, GK_PAIR, &peer);
 	gk_ring_free(gk, &o->u.conn.rx);
@@ -144,7 +151,7 @@ gk_sock_release(struct gk_ctx *ctx, uint32_t ofd, unsigned kind)
 	struct gk_ofd *o = &ctx->gk->ofd[ofd];
 
 	if (kind == GK_PAIR) {
-		gk_pair_release(ctx->gk, ofd);
+		gk_pair_release(ctx, ofd);
 		return;
 	}
 	if (kind == GK_LISTENER)
@@ -210,6 +217,8 @@ gk_queue_pop(struct gk *gk, struct gk_ofd *l)
 			    GK_RD(l->u.sock.queue1[i]));
 		GK_WR(l->u.sock.nqueue, (uint16_t)(n - 1));
 		c = gk_ofd_kind(gk, c1 - 1, GK_CONN);
+		if (c == NULL)
+			c = gk_ofd_kind(gk, c1 - 1, GK_PAIR);
 		if (c != NULL && !GK_RD(c->u.conn.accepted))
 			return (c1);
 	}
@@ -265,6 +274,7 @@ gk_accept_flags(struct gk_ctx *ctx, const uint64_t a[6], uint32_t flags)
 		return (-GKA_EAGAIN);
 	}
 	GK_WR(gk->fd[fd].ofd1, (uint16_t)c1);
+	gk_event(gk, l, GKA_EPOLLOUT);		/* room in the queue */
 	c = &gk->ofd[c1 - 1];
 	GK_WR(c->flags, GKA_O_RDWR | (flags & GKA_SOCK_NONBLOCK));
 	GK_WR(c->u.conn.accepted, 1);
@@ -292,21 +302,7 @@ gk_accept4(struct gk_ctx *ctx, const uint64_t a[6])
 	return (gk_accept_flags(ctx, a, (uint32_t)a[3]));
 }
 
-/* ---- connect, shutdown -------------------------------------------------- */
-
-int64_t
-gk_connect(struct gk_ctx *ctx, const uint64_t a[6])
-{
-	struct gk_ofd *o;
-	uint32_t idx;
-	unsigned kind;
-	int64_t r;
-
-	r = gk_sock_get(ctx, (uint32_t)a[0], &o, &idx, &kind);
-	if (r != 0)
-		return (r);
-	return (kind == GK_SOCKET ? GK_NOTMINE : -GKA_EISCONN);
-}
+/* ---- shutdown ----------------------------------------------------------- */
 
 int64_t
 gk_stream_shutdown(struct gk *gk, uint32_t ofd, unsigned kind, int how)

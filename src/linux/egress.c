@@ -16,9 +16,11 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <stddef.h>
+#include <sys/un.h>
 #include <unistd.h>
 
-#include "linux/sys_files.h"
+#include "linux/memfs.h"
 #include "obj.h"
 
 #define MAX_OPTLEN	256
@@ -183,6 +185,38 @@ connect_start(struct machine *m, struct thread *t, const struct hfile *hf,
 	return (file_block(m, t, hf->fd, POLLOUT));
 }
 
+/*
+ * Nobody listens there in the guest: is there a socket without a server, or
+ * nothing at all?  The host's sockets are out of reach.
+ */
+static int64_t
+connect_unix(struct machine *m, const struct sockaddr_storage *ss,
+    socklen_t len)
+{
+	const struct sockaddr_un *un = (const struct sockaddr_un *)ss;
+	char path[sizeof un->sun_path + 1];
+	struct where *w;
+	int64_t r;
+
+	if (len <= offsetof(struct sockaddr_un, sun_path))
+		return (-EINVAL);
+	if (un->sun_path[0] == '\0')
+		return (-ECONNREFUSED);
+	(void)memcpy(path, un->sun_path, sizeof un->sun_path);
+	path[sizeof un->sun_path] = '\0';
+	w = malloc(sizeof *w);
+	if (w == NULL)
+		return (-ENOMEM);
+	r = path_str(m, path, 0, w);
+	if (r == 0) {
+		r = w->ino != 0 || !S_ISSOCK(w->st.st_mode) ? -ECONNREFUSED :
+		    net_refuse(m, (const struct sockaddr *)ss, len);
+		where_fini(w);
+	}
+	free(w);
+	return (r);
+}
+
 /* A socket of the in-memory kernel goes outside. */
 static int64_t
 connect_gk(struct machine *m, struct thread *t, uint32_t ofdidx,
@@ -193,9 +227,12 @@ connect_gk(struct machine *m, struct thread *t, uint32_t ofdidx,
 	int64_t r;
 	int idx, err = 0, domain = ofd->u.sock.domain;
 
+	if (domain == AF_UNIX)
+		return (ss->ss_family != AF_UNIX ? -EINVAL :
+		    connect_unix(m, ss, len));
 	if (ss->ss_family != domain)
 		return (ss->ss_family == AF_UNSPEC ? 0 : -EAFNOSUPPORT);
-	if (domain == AF_UNIX || !net_allowed(m->fs,
+	if (!net_allowed(m->fs,
 	    (const struct sockaddr *)ss, len))
 		return (net_refuse(m, (const struct sockaddr *)ss, len));
 	hf = sock_new(domain, SOCK_STREAM, 0, &err);
@@ -254,7 +291,67 @@ sys_connect(struct machine *m, struct thread *t, const uint64_t a[6])
 
 /* ---- the rest about names ------------------------------------------------------------- */
 
-/* Only to choose a family's any address: no port is taken on the host. */
+static int64_t
+bind_gk(struct machine *m, struct thread *t, const uint64_t a[6])
+{
+	struct gk_ctx ctx;
+
+	machine_gk_ctx(m, t, &ctx);
+	return (gk_syscall(&ctx, t->nr, a));
+}
+
+/* A Unix socket's name in memory is a file there. */
+static int64_t
+bind_path(struct machine *m, struct thread *t, const uint64_t a[6],
+    const char *path)
+{
+	struct where *w;
+	uint32_t parent;
+	int64_t r;
+
+	w = malloc(sizeof *w);
+	if (w == NULL)
+		return (-ENOMEM);
+	if (path_str(m, path, W_CREATE | W_NOFOLLOW, w) != 0) {
+		free(w);
+		return (bind_gk(m, t, a));
+	}
+	if (w->mnt != MNT_MEM)
+		r = bind_gk(m, t, a);
+	else if (!w->missing)
+		r = -EADDRINUSE;
+	else {
+		r = bind_gk(m, t, a);
+		(void)mfs_lookup(m, w->path, &parent);
+		if (r == 0)
+			r = mfs_make(m, parent, w->path + w->nameoff,
+			    S_IFSOCK | (0777 & ~m->proc.umask));
+		r = r > 0 ? 0 : r;
+	}
+	where_fini(w);
+	free(w);
+	return (r);
+}
+
+static int64_t
+bind_local(struct machine *m, struct thread *t, const uint64_t a[6])
+{
+	struct sockaddr_un un;
+	char path[sizeof un.sun_path + 1];
+	uint64_t len = (uint32_t)a[2];
+
+	(void)memset(&un, 0, sizeof un);
+	if (len <= offsetof(struct sockaddr_un, sun_path) ||
+	    len > sizeof un || as_read(m->as, a[1], &un, len) != 0 ||
+	    un.sun_family != AF_UNIX || un.sun_path[0] == '\0')
+		return (bind_gk(m, t, a));
+	(void)memcpy(path, un.sun_path, sizeof un.sun_path);
+	path[sizeof un.sun_path] = '\0';
+	return (bind_path(m, t, a, path));
+}
+
+/* Outside, only to choose a family's any address: no port is taken on the
+ * host. */
 int64_t
 sys_bind(struct machine *m, struct thread *t, const uint64_t a[6])
 {
@@ -262,9 +359,12 @@ sys_bind(struct machine *m, struct thread *t, const uint64_t a[6])
 	struct hfile *hf;
 	socklen_t len;
 	uint16_t port;
-	int r = 0;
+	int r = 0, kind;
 
-	(void)t;
+	(void)hfile_get(m, a[0], &kind);
+	if (kind >= 0 && kind != GK_HOST)
+		return (kind == GK_SOCKET ? bind_local(m, t, a) :
+		    bind_gk(m, t, a));
 	hf = egress_get(m, a[0], NULL, NULL, &r);
 	if (hf == NULL)
 		return (r);

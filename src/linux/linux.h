@@ -113,6 +113,9 @@ int path_open_host(struct machine *, const char *guestpath, int oflags);
 void mfs_init(struct machine *);
 int mfs_pager(void *machine, uint32_t ino, uint64_t pg, uint64_t *gpa);
 
+/* -errno if execve(2) would not find it, else 0 */
+int program_missing(struct machine *, const char *path);
+
 /* ---- threads, futexes, signals (thread.c, futex.c, signal.c) ----------------- */
 
 /* A free slot, zeroed, with a fresh tid; NULL when there are MAX_THREADS. */

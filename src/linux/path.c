@@ -631,6 +631,24 @@ path_chdir(struct machine *m, const char *path)
 }
 
 int
+program_missing(struct machine *m, const char *path)
+{
+	struct where *w;
+	int r;
+
+	w = malloc(sizeof *w);
+	if (w == NULL)
+		return (-ENOMEM);
+	r = path_str(m, path, 0, w);
+	if (r == 0) {
+		r = S_ISREG(w->st.st_mode) ? 0 : -EACCES;
+		where_fini(w);
+	}
+	free(w);
+	return (r == -ENOENT || r == -ENOTDIR ? r : 0);
+}
+
+int
 path_open_host(struct machine *m, const char *guestpath, int oflags)
 {
 	struct where *w;

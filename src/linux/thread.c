@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <linux/sched.h>
+#include <stdio.h>
 #include <sys/syscall.h>
 
 #include "layout.h"
@@ -157,9 +158,30 @@ refuse(struct machine *m, unsigned nr, const char *name, int err)
 	if (!(*seen & bit)) {
 		*seen |= bit;
 		machine_log(m, TKVM_LOG_WARN, "%s: refused, a guest is one "
-		    "process and cannot start another program", name);
+		    "process and cannot start another program (%s)", name,
+		    m->proc.exe);
 	}
 	return (-err);
+}
+
+/* What is not there needs no second program to say so. */
+static int64_t
+refuse_exec(struct machine *m, unsigned nr, const char *name, uint64_t path)
+{
+	char buf[200], what[240];
+	int r;
+
+	r = as_strncpy(m->as, buf, path, sizeof buf);
+	if (r == -EFAULT)
+		return (r);
+	buf[sizeof buf - 1] = '\0';
+	if (r >= 0) {
+		r = program_missing(m, buf);
+		if (r != 0)
+			return (r);
+	}
+	(void)snprintf(what, sizeof what, "%s of %s", name, buf);
+	return (refuse(m, nr, what, ENOSYS));
 }
 
 static int64_t
@@ -324,8 +346,7 @@ sys_execve(struct machine *m, struct thread *t, const uint64_t a[6])
 {
 
 	(void)t;
-	(void)a;
-	return (refuse(m, SYS_execve, "execve", ENOSYS));
+	return (refuse_exec(m, SYS_execve, "execve", a[0]));
 }
 
 int64_t
@@ -333,8 +354,7 @@ sys_execveat(struct machine *m, struct thread *t, const uint64_t a[6])
 {
 
 	(void)t;
-	(void)a;
-	return (refuse(m, SYS_execveat, "execveat", ENOSYS));
+	return (refuse_exec(m, SYS_execveat, "execveat", a[1]));
 }
 
 /* There never was a child: Linux's answer, which programs that poll for their

@@ -32,6 +32,8 @@ gk_learn(struct machine *m)
 		    (a->hi_ofd > b->hi_ofd ? a->hi_ofd : b->hi_ofd) },
 		{ offsetof(struct gk, epi), sizeof a->epi[0] *
 		    (a->hi_epi > b->hi_epi ? a->hi_epi : b->hi_epi) },
+		{ offsetof(struct gk, scm), sizeof a->scm[0] *
+		    (a->hi_scm > b->hi_scm ? a->hi_scm : b->hi_scm) },
 	};
 	uint64_t gpa, end;
 	unsigned u;

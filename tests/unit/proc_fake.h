@@ -332,4 +332,24 @@ fake_ts(uint64_t gva, int64_t sec, int64_t nsec)
 	return (fake_put(gva, ts, sizeof(ts)));
 }
 
+int
+as_strncpy(struct as *as, char *dst, uint64_t gva, size_t max)
+{
+
+	(void)as;
+	(void)gva;
+	if (max > 0)
+		*dst = '\0';
+	return (0);
+}
+
+int
+program_missing(struct machine *mm, const char *path)
+{
+
+	(void)mm;
+	(void)path;
+	return (0);
+}
+
 #endif
