@@ -1,0 +1,693 @@
+/*-
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * Sockets inside one process: pairs, Unix and TCP listeners, descriptors and
+ * credentials in messages, options, flags, ends of connections.
+ */
+
+#include "diff.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stddef.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <sys/un.h>
+
+#define SUN(p, l)	(struct sockaddr *)(p), (socklen_t)(l)
+
+static char path[108];
+
+static socklen_t
+name_unix(struct sockaddr_un *un, int abstract)
+{
+
+	memset(un, 0, sizeof *un);
+	un->sun_family = AF_UNIX;
+	if (abstract) {
+		(void)snprintf(un->sun_path + 1, 90, "tkvm-diff-%d",
+		    (int)getpid());
+		return ((socklen_t)(offsetof(struct sockaddr_un, sun_path) +
+		    1 + strlen(un->sun_path + 1)));
+	}
+	(void)snprintf(path, sizeof path, "/dev/shm/tkvm-diff-%d.sock",
+	    (int)getpid());
+	(void)strcpy(un->sun_path, path);
+	return (sizeof *un);
+}
+
+/* A connected pair through a listener: [0] client, [1] server */
+static int
+through(int domain, int type, int s[2])
+{
+	struct sockaddr_storage ss = { .ss_family = (sa_family_t)domain };
+	struct sockaddr_in *in = (void *)&ss;
+	struct sockaddr_in6 *in6 = (void *)&ss;
+	socklen_t len = sizeof ss;
+	int l;
+
+	l = socket(domain, type, 0);
+	if (l < 0)
+		return (-1);
+	if (domain == AF_UNIX)
+		len = name_unix((void *)&ss, 1);
+	else if (domain == AF_INET) {
+		in->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+		len = sizeof *in;
+	} else {
+		in6->sin6_addr = in6addr_loopback;
+		len = sizeof *in6;
+	}
+	if (bind(l, (void *)&ss, len) != 0 || listen(l, 5) != 0)
+		return (-2);
+	len = sizeof ss;
+	if (getsockname(l, (void *)&ss, &len) != 0)
+		return (-3);
+	s[0] = socket(domain, type, 0);
+	if (connect(s[0], (void *)&ss, len) != 0)
+		return (-4);
+	s[1] = accept(l, NULL, NULL);
+	close(l);
+	return (s[1] < 0 ? -5 : 0);
+}
+
+static void
+chat(int s[2])
+{
+	char b[100];
+	struct pollfd p = { s[0], POLLIN | POLLOUT, 0 };
+
+	RET(write(s[0], "ping", 4));
+	RET(read(s[1], b, sizeof b));
+	RET(send(s[1], "pong!", 5, 0));
+	RET(recv(s[0], b, 2, MSG_PEEK));
+	RET(recv(s[0], b, sizeof b, MSG_DONTWAIT));
+	say("%.5s", b);
+	RET(recv(s[0], b, sizeof b, MSG_DONTWAIT));
+	RET(poll(&p, 1, 0));
+	SHOW(p.revents);
+	RET(shutdown(s[1], SHUT_WR));
+	RET(recv(s[0], b, sizeof b, 0));
+	RET(send(s[0], "more", 4, 0));
+	RET(recv(s[1], b, sizeof b, 0));
+	RET(close(s[1]));
+	RET(recv(s[0], b, sizeof b, 0));
+	RET(close(s[0]));
+}
+
+CASE(unix_stream)
+{
+	int s[2];
+
+	RET(through(AF_UNIX, SOCK_STREAM, s));
+	chat(s);
+}
+
+CASE(unix_seqpacket)
+{
+	char b[10];
+	int s[2];
+
+	RET(through(AF_UNIX, SOCK_SEQPACKET, s));
+	RET(send(s[0], "one", 3, 0));
+	RET(send(s[0], "twotwo", 6, 0));
+	RET(recv(s[1], b, sizeof b, 0));
+	RET(recv(s[1], b, 2, MSG_TRUNC));
+	close(s[0]);
+	RET(recv(s[1], b, sizeof b, 0));
+	close(s[1]);
+}
+
+CASE(tcp4)
+{
+	int s[2];
+
+	RET(through(AF_INET, SOCK_STREAM, s));
+	chat(s);
+}
+
+CASE(tcp6)
+{
+	int s[2];
+
+	RET(through(AF_INET6, SOCK_STREAM, s));
+	chat(s);
+}
+
+CASE(tcp_names)
+{
+	struct sockaddr_in a, b;
+	socklen_t l = sizeof a;
+	int s[2];
+
+	RET(through(AF_INET, SOCK_STREAM, s));
+	RET(getsockname(s[0], (void *)&a, &l));
+	RET(getpeername(s[1], (void *)&b, &l));
+	SHOW(memcmp(&a, &b, sizeof a) == 0);
+	SHOW(a.sin_addr.s_addr == htonl(INADDR_LOOPBACK));
+	RET(getpeername(s[0], (void *)&a, &l));
+	RET(getsockname(s[1], (void *)&b, &l));
+	SHOW(memcmp(&a, &b, sizeof a) == 0);
+	l = 4;
+	RET(getsockname(s[0], (void *)&a, &l));
+	SHOW(l);
+	RET(getsockname(s[0], (void *)8, &l));
+	RET(getsockname(0, (void *)&a, &l));
+	RET(getsockname(99, (void *)&a, &l));
+	RET(connect(s[0], (void *)&b, sizeof b));
+	close(s[0]);
+	close(s[1]);
+}
+
+CASE(nonblocking_connect)
+{
+	struct sockaddr_un un;
+	socklen_t len = name_unix(&un, 1);
+	struct pollfd p = { -1, POLLIN, 0 };
+	int l, c, a;
+
+	MUST((l = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0)) >= 0);
+	RET(bind(l, SUN(&un, len)));
+	RET(accept(l, NULL, NULL));
+	RET(listen(l, 1));
+	RET(accept(l, NULL, NULL));
+	MUST((c = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0)) >= 0);
+	p.fd = l;
+	RET(poll(&p, 1, 0));
+	RET(connect(c, SUN(&un, len)));
+	RET(poll(&p, 1, 0));
+	SHOW(p.revents);
+	RET(connect(c, SUN(&un, len)));
+	RET(a = accept4(l, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK));
+	RET(fcntl(a, F_GETFD));
+	RET(fcntl(a, F_GETFL) & O_NONBLOCK);
+	RET(accept4(l, NULL, NULL, 1));
+	close(l);
+	RET(write(c, "x", 1));
+	close(c);
+	close(a);
+	MUST((c = socket(AF_UNIX, SOCK_STREAM, 0)) >= 0);
+	RET(connect(c, SUN(&un, len)));
+	close(c);
+}
+
+CASE(unix_path)
+{
+	struct sockaddr_un un, peer;
+	socklen_t len = name_unix(&un, 0), pl = sizeof peer;
+	struct stat st;
+	int l, c, a;
+
+	MUST((l = socket(AF_UNIX, SOCK_STREAM, 0)) >= 0);
+	MUST((c = socket(AF_UNIX, SOCK_STREAM, 0)) >= 0);
+	RET(connect(c, SUN(&un, len)));
+	RET(bind(l, SUN(&un, len)));
+	RET(stat(path, &st));
+	SHOW(S_ISSOCK(st.st_mode));
+	RET(bind(c, SUN(&un, len)));
+	RET(bind(l, SUN(&un, len)));
+	RET(connect(c, SUN(&un, len)));
+	RET(open(path, O_RDWR));
+	RET(listen(l, 5));
+	RET(connect(c, SUN(&un, len)));
+	RET(a = accept(l, (void *)&peer, &pl));
+	SHOW(pl);
+	SHOW(peer.sun_family);
+	pl = sizeof peer;
+	RET(getpeername(c, (void *)&peer, &pl));
+	SHOW(strcmp(peer.sun_path, path) == 0);
+	RET(write(a, "x", 1));
+	close(a);
+	close(c);
+	close(l);
+	RET(unlink(path));
+	RET(stat(path, &st));
+}
+
+CASE(pair_stream)
+{
+	int s[2];
+
+	RET(socketpair(AF_UNIX, SOCK_STREAM, 0, s));
+	chat(s);
+	RET(socketpair(AF_INET, SOCK_STREAM, 0, s));
+	RET(socketpair(AF_UNIX, 99, 0, s));
+	RET(socketpair(AF_UNIX, SOCK_STREAM, 9, s));
+	RET(socketpair(AF_UNIX, SOCK_STREAM, 0, (int *)8));
+	RET(socketpair(99, SOCK_STREAM, 0, s));
+}
+
+CASE(pair_dgram)
+{
+	char b[10];
+	int s[2];
+
+	RET(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, s));
+	RET(send(s[0], "abc", 3, 0));
+	RET(send(s[0], "", 0, 0));
+	RET(send(s[0], "defgh", 5, 0));
+	RET(recv(s[1], b, 2, 0));
+	RET(recv(s[1], b, 2, 0));
+	RET(recv(s[1], b, 10, 0));
+	RET(recv(s[1], b, 10, 0));
+	close(s[1]);
+	RET(send(s[0], "x", 1, 0));
+	RET(recv(s[0], b, 10, 0));
+	close(s[0]);
+}
+
+CASE(partial_writes)
+{
+	static char big[1 << 20];
+	int s[2], n = 0;
+	ssize_t r;
+	long sent = 0, got = 0;
+
+	MUST(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, s) == 0);
+	r = write(s[0], big, sizeof big);
+	SHOW(r > 0 && r < (ssize_t)sizeof big);
+	sent += r > 0 ? r : 0;
+	while ((r = write(s[0], big, 4096)) > 0 && n++ < 10000)
+		sent += r;
+	SHOW(r);
+	SHOW(errno == EAGAIN);
+	while ((r = read(s[1], big, sizeof big)) > 0)
+		got += r;
+	SHOW(sent == got);
+	close(s[0]);
+	close(s[1]);
+}
+
+CASE(closed_peer)
+{
+	int s[2], e = 0;
+	socklen_t l = sizeof e;
+	struct pollfd p = { -1, POLLIN | POLLOUT | POLLRDHUP, 0 };
+
+	signal(SIGPIPE, SIG_IGN);
+	MUST(socketpair(AF_UNIX, SOCK_STREAM, 0, s) == 0);
+	RET(write(s[1], "unread", 6));
+	RET(write(s[0], "mine", 4));
+	RET(close(s[1]));
+	p.fd = s[0];
+	RET(poll(&p, 1, 0));
+	SHOW(p.revents);
+	RET(write(s[0], "x", 1));
+	RET(send(s[0], "x", 1, MSG_NOSIGNAL));
+	RET(getsockopt(s[0], SOL_SOCKET, SO_ERROR, &e, &l));
+	close(s[0]);
+	signal(SIGPIPE, SIG_DFL);
+}
+
+ALONE(sigpipe)
+{
+	int s[2];
+
+	MUST(socketpair(AF_UNIX, SOCK_STREAM, 0, s) == 0);
+	close(s[1]);
+	RET(send(s[0], "x", 1, MSG_NOSIGNAL));
+	RET(send(s[0], "x", 1, 0));
+}
+
+/* ---- messages ------------------------------------------------------------------- */
+
+static int
+send_fds(int s, const int *fds, int n, const char *text)
+{
+	char c[CMSG_SPACE(sizeof(int) * 300)];
+	struct iovec v = { (char *)text, strlen(text) };
+	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1,
+	    .msg_control = c, .msg_controllen = CMSG_SPACE(sizeof(int) * n) };
+	struct cmsghdr *h;
+
+	memset(c, 0, sizeof c);
+	h = CMSG_FIRSTHDR(&m);
+	h->cmsg_level = SOL_SOCKET;
+	h->cmsg_type = SCM_RIGHTS;
+	h->cmsg_len = CMSG_LEN(sizeof(int) * n);
+	memcpy(CMSG_DATA(h), fds, sizeof(int) * n);
+	return ((int)sendmsg(s, &m, 0));
+}
+
+static int
+recv_fds(int s, int *fds, int room, int flags)
+{
+	char c[CMSG_SPACE(sizeof(int) * 300)], b[100];
+	struct iovec v = { b, sizeof b };
+	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1,
+	    .msg_control = c, .msg_controllen = room };
+	struct cmsghdr *h;
+	int n = 0, r;
+
+	r = (int)recvmsg(s, &m, flags | MSG_DONTWAIT);
+	if (r < 0)
+		return (r);
+	for (h = CMSG_FIRSTHDR(&m); h != NULL; h = CMSG_NXTHDR(&m, h)) {
+		n = (int)((h->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+		say("  cmsg level %d type %d n %d", h->cmsg_level,
+		    h->cmsg_type, n);
+		if (h->cmsg_type == SCM_RIGHTS)
+			memcpy(fds, CMSG_DATA(h), sizeof(int) * n);
+	}
+	say("  flags %x controllen %zu", m.msg_flags, m.msg_controllen);
+	return (r);
+}
+
+CASE(rights)
+{
+	int s[2], p[2], fds[10], got[300], i;
+	char b[10];
+
+	MUST(socketpair(AF_UNIX, SOCK_STREAM, 0, s) == 0 && pipe(p) == 0);
+	RET(send_fds(s[0], p, 2, "two"));
+	RET(recv_fds(s[1], got, CMSG_SPACE(8), 0));
+	RET(write(got[1], "through", 7));
+	RET(read(p[0], b, sizeof b));
+	RET(fcntl(got[0], F_GETFD));
+	close(got[0]);
+	close(got[1]);
+	/* boundaries */
+	RET(write(s[0], "plain", 5));
+	RET(send_fds(s[0], p, 1, "A"));
+	RET(send_fds(s[0], p, 1, "B"));
+	RET(write(s[0], "rest", 4));
+	RET(recv_fds(s[1], got, CMSG_SPACE(8), 0));
+	RET(recv_fds(s[1], got, CMSG_SPACE(8), MSG_CMSG_CLOEXEC));
+	RET(fcntl(got[0], F_GETFD));
+	close(got[0]);
+	RET(recv_fds(s[1], got, 0, 0));
+	RET(recv_fds(s[1], got, CMSG_SPACE(8), 0));
+	/* too little room */
+	RET(send_fds(s[0], p, 2, "x"));
+	RET(recv_fds(s[1], got, CMSG_LEN(4), 0));
+	close(got[0]);
+	/* read(2) drops them */
+	fds[0] = dup(p[1]);
+	RET(send_fds(s[0], fds, 1, "z"));
+	close(fds[0]);
+	RET(read(s[1], b, 1));
+	/* peeking gives them too */
+	RET(send_fds(s[0], p, 1, "k"));
+	RET(recv_fds(s[1], got, CMSG_SPACE(8), MSG_PEEK));
+	close(got[0]);
+	RET(recv_fds(s[1], got, CMSG_SPACE(8), 0));
+	close(got[0]);
+	fds[0] = 99;
+	RET(send_fds(s[0], fds, 1, "bad"));
+	for (i = 0; i < 300; i++)
+		got[i] = p[0];
+	RET(send_fds(s[0], got, 254, "many"));
+	RET(send_fds(s[0], got, 253, "most"));
+	RET(recv_fds(s[1], got, CMSG_SPACE(4 * 253), 0));
+	for (i = 0; i < 253; i++)
+		close(got[i]);
+	close(s[0]);
+	close(s[1]);
+	close(p[0]);
+	close(p[1]);
+}
+
+CASE(rights_in_flight)
+{
+	int s[2], p[2];
+	char b[10];
+
+	MUST(socketpair(AF_UNIX, SOCK_DGRAM, 0, s) == 0 && pipe(p) == 0);
+	RET(send_fds(s[0], &p[1], 1, "w"));
+	close(p[1]);
+	RET(fcntl(p[0], F_SETFL, O_NONBLOCK));
+	RET(read(p[0], b, 1));
+	/* the writer dies with the message */
+	close(s[0]);
+	close(s[1]);
+	RET(read(p[0], b, 1));
+	close(p[0]);
+}
+
+CASE(credentials)
+{
+	char c[200], b[10];
+	struct iovec v = { b, sizeof b };
+	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1, .msg_control = c,
+	    .msg_controllen = sizeof c };
+	struct ucred u;
+	struct cmsghdr *h;
+	socklen_t l = sizeof u;
+	int s[2], on = 1;
+
+	MUST(socketpair(AF_UNIX, SOCK_STREAM, 0, s) == 0);
+	RET(setsockopt(s[1], SOL_SOCKET, SO_PASSCRED, &on, sizeof on));
+	RET(write(s[0], "x", 1));
+	RET(recvmsg(s[1], &m, 0));
+	h = CMSG_FIRSTHDR(&m);
+	MUST(h != NULL);
+	SHOW(h->cmsg_type);
+	memcpy(&u, CMSG_DATA(h), sizeof u);
+	SHOW(u.pid == getpid() && u.uid == getuid() && u.gid == getgid());
+	RET(getsockopt(s[0], SOL_SOCKET, SO_PEERCRED, &u, &l));
+	SHOW(u.pid == getpid());
+	m.msg_controllen = CMSG_SPACE(sizeof u);
+	h = CMSG_FIRSTHDR(&m);
+	h->cmsg_level = SOL_SOCKET;
+	h->cmsg_type = SCM_CREDENTIALS;
+	h->cmsg_len = CMSG_LEN(sizeof u);
+	memcpy(CMSG_DATA(h), &u, sizeof u);
+	RET(sendmsg(s[0], &m, 0) > 0);
+	h->cmsg_len = 3;
+	RET(sendmsg(s[0], &m, 0));
+	h->cmsg_len = CMSG_LEN(sizeof u);
+	h->cmsg_type = 77;
+	RET(sendmsg(s[0], &m, 0));
+	close(s[0]);
+	close(s[1]);
+}
+
+CASE(msg_flags)
+{
+	char b[20], d[20];
+	struct iovec v[2] = { { b, 3 }, { d, 20 } };
+	struct msghdr m = { .msg_iov = v, .msg_iovlen = 2 };
+	int s[2];
+
+	MUST(socketpair(AF_UNIX, SOCK_STREAM, 0, s) == 0);
+	RET(write(s[0], "0123456789", 10));
+	RET(recvmsg(s[1], &m, 0));
+	say("%.3s %.7s", b, d);
+	m.msg_iovlen = 2000;
+	RET(sendmsg(s[0], &m, 0));
+	m.msg_iovlen = 1;
+	m.msg_iov = (void *)8;
+	RET(sendmsg(s[0], &m, 0));
+	RET(sendmsg(s[0], (void *)8, 0));
+	RET(recvmsg(99, &m, 0));
+	RET(recv(0, b, 1, 0));
+	RET(recv(s[1], (void *)8, 1, MSG_DONTWAIT));
+	close(s[0]);
+	close(s[1]);
+}
+
+CASE(mmsgs)
+{
+	char b[3][10];
+	struct iovec v[3] = { { b[0], 10 }, { b[1], 10 }, { b[2], 10 } };
+	struct mmsghdr m[3];
+	int s[2], i;
+
+	memset(m, 0, sizeof m);
+	for (i = 0; i < 3; i++) {
+		m[i].msg_hdr.msg_iov = &v[i];
+		m[i].msg_hdr.msg_iovlen = 1;
+		memset(b[i], 'a' + i, 10);
+		v[i].iov_len = (size_t)i + 1;
+	}
+	MUST(socketpair(AF_UNIX, SOCK_DGRAM, 0, s) == 0);
+	RET(sendmmsg(s[0], m, 3, 0));
+	SHOW(m[2].msg_len);
+	for (i = 0; i < 3; i++)
+		v[i].iov_len = 10;
+	RET(recvmmsg(s[1], m, 3, MSG_DONTWAIT, NULL));
+	SHOW(m[0].msg_len);
+	SHOW(m[2].msg_len);
+	RET(recvmmsg(s[1], m, 3, MSG_DONTWAIT, NULL));
+	close(s[0]);
+	close(s[1]);
+}
+
+CASE(waitall)
+{
+	char b[20];
+	int s[2];
+
+	MUST(socketpair(AF_UNIX, SOCK_STREAM, 0, s) == 0);
+	RET(write(s[0], "12345", 5));
+	RET(recv(s[1], b, 10, MSG_WAITALL | MSG_DONTWAIT));
+	RET(write(s[0], "12345", 5));
+	RET(recv(s[1], b, 5, MSG_WAITALL));
+	RET(write(s[0], "12345", 5));
+	RET(shutdown(s[0], SHUT_WR));
+	RET(recv(s[1], b, 10, MSG_WAITALL));
+	RET(shutdown(s[1], 99));
+	RET(shutdown(99, SHUT_RD));
+	RET(shutdown(0, SHUT_RD));
+	close(s[0]);
+	close(s[1]);
+}
+
+CASE(options)
+{
+	int s, v = 1;
+	socklen_t l = sizeof v;
+
+	MUST((s = socket(AF_INET, SOCK_STREAM, 0)) >= 0);
+	RET(setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &v, sizeof v));
+	v = 0;
+	RET(getsockopt(s, SOL_SOCKET, SO_REUSEADDR, &v, &l));
+	SHOW(v);
+	RET(getsockopt(s, SOL_SOCKET, SO_TYPE, &v, &l));
+	SHOW(v);
+	RET(getsockopt(s, SOL_SOCKET, SO_DOMAIN, &v, &l));
+	SHOW(v);
+	RET(getsockopt(s, SOL_SOCKET, SO_PROTOCOL, &v, &l));
+	SHOW(v);
+	RET(getsockopt(s, SOL_SOCKET, SO_ACCEPTCONN, &v, &l));
+	SHOW(v);
+	RET(getsockopt(s, SOL_SOCKET, SO_ERROR, &v, &l));
+	SHOW(v);
+	v = 1;
+	RET(setsockopt(s, IPPROTO_TCP, TCP_NODELAY, &v, sizeof v));
+	RET(setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &v, 1));
+	RET(setsockopt(s, SOL_SOCKET, SO_REUSEADDR, (void *)8, 4));
+	RET(setsockopt(s, SOL_SOCKET, 9999, &v, 4));
+	RET(setsockopt(s, 9999, 1, &v, 4));
+	RET(getsockopt(s, SOL_SOCKET, SO_TYPE, &v, (void *)8));
+	RET(getsockopt(99, SOL_SOCKET, SO_TYPE, &v, &l));
+	RET(getsockopt(0, SOL_SOCKET, SO_TYPE, &v, &l));
+	l = 1;
+	v = 0;
+	RET(getsockopt(s, SOL_SOCKET, SO_TYPE, &v, &l));
+	SHOW(l);
+	SHOW(v);
+	close(s);
+}
+
+CASE(socket_errors)
+{
+	struct sockaddr_in in = { .sin_family = AF_INET };
+	int s;
+
+	RET(socket(99, SOCK_STREAM, 0));
+	RET(socket(AF_INET, 99, 0));
+	RET(socket(AF_INET, SOCK_STREAM, 9999));
+	RET(socket(AF_UNIX, SOCK_STREAM, 9999));
+	MUST((s = socket(AF_INET, SOCK_STREAM, 0)) >= 0);
+	RET(listen(99, 1));
+	RET(listen(0, 1));
+	RET(bind(s, (void *)&in, 3));
+	RET(bind(s, (void *)8, sizeof in));
+	in.sin_family = AF_INET6;
+	RET(bind(s, (void *)&in, sizeof in));
+	in.sin_family = AF_INET;
+	in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	RET(bind(s, (void *)&in, sizeof in));
+	RET(bind(s, (void *)&in, sizeof in));
+	RET(accept(s, NULL, NULL));
+	RET(recv(s, &in, 4, 0));
+	RET(shutdown(s, SHUT_RD));
+	RET(connect(s, (void *)&in, 2));
+	RET(listen(s, 5));
+	RET(accept(99, NULL, NULL));
+	RET(accept(0, NULL, NULL));
+	close(s);
+}
+
+CASE(fionread)
+{
+	int s[2], n = -1;
+
+	MUST(socketpair(AF_UNIX, SOCK_STREAM, 0, s) == 0);
+	RET(write(s[0], "12345", 5));
+	RET(ioctl(s[1], FIONREAD, &n));
+	SHOW(n);
+	n = 1;
+	RET(ioctl(s[1], FIONBIO, &n));
+	RET(fcntl(s[1], F_GETFL) & O_NONBLOCK);
+	close(s[0]);
+	close(s[1]);
+}
+
+CASE(positions)
+{
+	int s[2];
+	char b;
+
+	MUST(socketpair(AF_UNIX, SOCK_STREAM, 0, s) == 0);
+	RET(lseek(s[0], 0, SEEK_CUR));
+	RET(pread(s[0], &b, 1, 0));
+	RET(ftruncate(s[0], 0));
+	RET(fsync(s[0]));
+	WORKS(mmap(NULL, 4096, PROT_READ, MAP_SHARED, s[0], 0));
+	close(s[0]);
+	close(s[1]);
+}
+
+static void *
+late_writer(void *arg)
+{
+
+	ms_sleep(20);
+	(void)!write(*(int *)arg, "late", 4);
+	return (NULL);
+}
+
+CASE(blocking_read)
+{
+	int s[2];
+	char b[10];
+	pthread_t t;
+
+	RET(through(AF_INET, SOCK_STREAM, s));
+	t = thread_start(late_writer, &s[0]);
+	RET(read(s[1], b, sizeof b));
+	pthread_join(t, NULL);
+	close(s[0]);
+	close(s[1]);
+}
+
+static void *
+late_connect(void *arg)
+{
+	struct sockaddr_un un;
+	socklen_t len = name_unix(&un, 1);
+	int c = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	(void)arg;
+	ms_sleep(20);
+	RET(connect(c, SUN(&un, len)));
+	RET(write(c, "hello", 5));
+	close(c);
+	return (NULL);
+}
+
+CASE(blocking_accept)
+{
+	struct sockaddr_un un;
+	socklen_t len = name_unix(&un, 1);
+	char b[10];
+	pthread_t t;
+	int l, a;
+
+	MUST((l = socket(AF_UNIX, SOCK_STREAM, 0)) >= 0);
+	RET(bind(l, SUN(&un, len)));
+	RET(listen(l, 1));
+	t = thread_start(late_connect, NULL);
+	a = accept(l, NULL, NULL);
+	pthread_join(t, NULL);
+	RET(read(a, b, sizeof b));
+	RET(read(a, b, sizeof b));
+	close(a);
+	close(l);
+}
