@@ -642,6 +642,18 @@ test_rules(void **state)
 	assert_false(matches(":80", "127.0.0.1:81"));
 	assert_true(matches("[::1]:80", "[::1]:80"));
 	assert_false(matches("[::1]:80", "[::2]:80"));
+	/* Networks, of both families; a mapped address is an IPv4 one. */
+	assert_true(matches("10.0.0.0/8:80", "10.1.2.3:80"));
+	assert_false(matches("10.0.0.0/8:80", "11.1.2.3:80"));
+	assert_false(matches("10.0.0.0/8:80", "10.1.2.3:81"));
+	assert_true(matches("192.168.4.0/22", "192.168.7.255:1"));
+	assert_false(matches("192.168.4.0/22", "192.168.8.0:1"));
+	assert_true(matches("0.0.0.0/0:80", "1.2.3.4:80"));
+	assert_false(matches("0.0.0.0/0:80", "[2001:db8::1]:80"));
+	assert_true(matches("10.0.0.0/8", "[::ffff:10.1.2.3]:80"));
+	assert_true(matches("[::ffff:10.0.0.0/104]:80", "10.1.2.3:80"));
+	assert_true(matches("[2001:db8::/33]:80", "[2001:db8:1::1]:80"));
+	assert_false(matches("[2001:db8::/33]:80", "[2001:db8:8000::1]:80"));
 	assert_true(matches("*", "[::2]:80"));
 	assert_true(matches("*", "unix:/x"));
 	assert_true(matches("unix:/run/a", "unix:/run/a"));
@@ -673,6 +685,7 @@ test_addr(void **state)
 	assert_int_equal(addr_parse("localhost:80", &ss, &len), 0);
 	assert_int_equal(ss.ss_family, AF_INET);
 	assert_int_equal(addr_parse("127.0.0.1", &ss, &len), -1);
+	assert_int_equal(addr_parse("127.0.0.0/8:80", &ss, &len), -1);
 	assert_int_equal(addr_parse("", &ss, &len), -1);
 	assert_int_equal(addr_parse("[::1", &ss, &len), -1);
 	assert_int_equal(addr_parse("[::1]80", &ss, &len), -1);
