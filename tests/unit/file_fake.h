@@ -164,6 +164,19 @@ as_map_file(struct as *as, uint64_t addr, uint64_t len, uint32_t file,
 }
 
 int
+as_set_flags(struct as *as, uint64_t addr, uint64_t len, uint8_t set,
+    uint8_t clear)
+{
+
+	(void)as;
+	(void)addr;
+	(void)len;
+	(void)set;
+	(void)clear;
+	return (0);
+}
+
+int
 as_maps_file(struct as *as, uint32_t file, unsigned prot)
 {
 
