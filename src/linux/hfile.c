@@ -303,6 +303,8 @@ files_host_poll(struct gk_ctx *ctx, uint32_t idx, uint32_t ev)
 		return (both);
 	case HF_LOG:
 		return (EPOLLOUT | EPOLLWRNORM);
+	case HF_SIGNAL:
+		return (signalfd_poll(m, hf));
 	default:
 		return (both | GK_POLL_FILE);
 	}

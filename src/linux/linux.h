@@ -59,6 +59,7 @@ enum hfile_kind {
 	HF_NULL, HF_ZERO, HF_FULL, HF_RANDOM,
 	HF_LOG,			/* stdout, stderr: lines to the log */
 	HF_PATH,		/* O_PATH */
+	HF_SIGNAL,		/* signalfd(2): sigset */
 };
 
 /*
@@ -76,6 +77,7 @@ struct hfile {
 	int		log;		/* HF_LOG: enum tkvm_log */
 	int		socktype;	/* HF_SOCK: SOCK_STREAM, SOCK_DGRAM */
 	uint32_t	ino;		/* in memory (memfs.h); or 0 */
+	uint64_t	sigset;		/* HF_SIGNAL */
 	char		*path;		/* the guest's name for it, or NULL */
 	char		*text;		/* HF_TEXT */
 	size_t		textlen;

@@ -328,6 +328,8 @@ xfer_read(struct xfer *x)
 		return (xfer_made(x));
 	case HF_DIR:
 		return (-EISDIR);
+	case HF_SIGNAL:
+		return (signalfd_read(x->m, x->t, x->hf, x->ofd, &x->u));
 	default:
 		return (-EBADF);
 	}
@@ -375,6 +377,8 @@ xfer_init(struct xfer *x, struct machine *m, struct thread *t, uint64_t fd,
 	x->t = t;
 	x->write = write;
 	x->pos = x->ofd->pos;
+	if (write && x->hf->kind == HF_SIGNAL)
+		return (-EINVAL);
 	if (write ? !x->hf->can_write : !x->hf->can_read)
 		return (x->hf->kind == HF_DIR && !write ? -EISDIR : -EBADF);
 	return (0);
@@ -399,6 +403,7 @@ xfer_at(struct xfer *x, uint64_t pos)
 	case HF_STREAM:
 	case HF_SOCK:
 	case HF_LOG:
+	case HF_SIGNAL:
 		return (-ESPIPE);
 	default:
 		break;

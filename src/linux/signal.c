@@ -14,6 +14,7 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
+#include "gk.h"
 #include "linux/sys_proc.h"
 #include "obj.h"
 
@@ -183,6 +184,25 @@ queue_full(const struct machine *m, int sig, int code)
 	return (m->proc.nsigq >= limit || m->proc.nsigq >= MAX_SIGQ);
 }
 
+/* Whoever waits for a signalfd looks again. */
+static void
+tell_signalfds(struct machine *m)
+{
+	const struct hfile *hf;
+	uint32_t o, idx;
+
+	for (o = 0; m->gk != NULL && o < m->gk->hi_ofd && o < GK_NOFD; o++) {
+		if (m->gk->ofd[o].kind != GK_HOST)
+			continue;
+		idx = m->gk->ofd[o].u.host.idx;
+		hf = idx < MAX_HFILE ? m->hfile[idx] : NULL;
+		if (hf == NULL || hf->kind != HF_SIGNAL)
+			continue;
+		m->gk->ofd[o].edge++;
+		m->gk->gen++;
+	}
+}
+
 int64_t
 signal_send(struct machine *m, struct thread *t, int sig, int si_code,
     uint64_t value)
@@ -203,6 +223,7 @@ signal_send(struct machine *m, struct thread *t, int sig, int si_code,
 			.code = si_code, .value = value,
 		};
 	tell_waiters(m, t, sig);
+	tell_signalfds(m);
 	return (0);
 }
 

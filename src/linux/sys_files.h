@@ -282,6 +282,11 @@ int egress_addr_out(struct machine *, const struct sockaddr_storage *,
 int64_t egress_rw(struct machine *, struct thread *, struct hfile *,
     struct gk_ofd *, uint32_t ofdidx, struct uvec *, int write);
 
+/* signalfd.c */
+int64_t signalfd_read(struct machine *, struct thread *, const struct hfile *,
+    const struct gk_ofd *, struct uvec *);
+uint32_t signalfd_poll(struct machine *, const struct hfile *);
+
 /* ---- the system calls --------------------------------------------------------------- */
 
 /* file.c */
@@ -295,8 +300,8 @@ sys_f sys_read, sys_write, sys_pread64, sys_pwrite64, sys_readv, sys_writev,
     sys_preadv, sys_pwritev, sys_preadv2, sys_pwritev2;
 /* sendfile.c, splice.c */
 sys_f sys_sendfile, sys_splice, sys_tee, sys_vmsplice, sys_copy_file_range;
-/* memio.c */
-sys_f sys_memfd_create;
+/* memio.c, signalfd.c */
+sys_f sys_memfd_create, sys_signalfd, sys_signalfd4;
 /* fctl.c */
 sys_f sys_flock, sys_fcntl, sys_ioctl;
 /* stat.c */

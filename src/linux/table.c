@@ -349,7 +349,7 @@ const struct sys_desc sys_table[SYS_MAX] = {
 	[281] = { "epoll_pwait", NULL,
 	    { A_FD, A_PTR, A_INT, A_INT, A_PTR, A_SIZE }, GK |
 	    SYS_MASK(4) },
-	[282] = { "signalfd", NULL, { A_NONE }, 0 },
+	[282] = { "signalfd", sys_signalfd, { A_FD, A_PTR, A_SIZE }, 0 },
 	[283] = { "timerfd_create", NULL, { A_CLOCK, A_OFLAGS }, GK },
 	[284] = { "eventfd", NULL, { A_UINT }, GK },
 	[285] = { "fallocate", sys_fallocate,
@@ -357,7 +357,8 @@ const struct sys_desc sys_table[SYS_MAX] = {
 	[286] = { "timerfd_settime", NULL, { A_FD, A_HEX, A_PTR, A_PTR }, GK },
 	[287] = { "timerfd_gettime", NULL, { A_FD, A_PTR }, GK },
 	[288] = { "accept4", sys_accept4, { A_FD, A_PTR, A_PTR, A_HEX }, GK },
-	[289] = { "signalfd4", NULL, { A_NONE }, 0 },
+	[289] = { "signalfd4", sys_signalfd4,
+	    { A_FD, A_PTR, A_SIZE, A_OFLAGS }, 0 },
 	[290] = { "eventfd2", NULL, { A_UINT, A_OFLAGS }, GK },
 	[291] = { "epoll_create1", NULL, { A_OFLAGS }, GK },
 	[292] = { "dup3", NULL, { A_FD, A_FD, A_OFLAGS }, GK },

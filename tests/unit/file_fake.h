@@ -348,4 +348,20 @@ signal_sigpipe(struct machine *mm, struct thread *t)
 	(void)t;
 }
 
+struct guest_siginfo;
+int signal_take(struct machine *, struct thread *, uint64_t,
+    struct guest_siginfo *);
+
+int
+signal_take(struct machine *mm, struct thread *t, uint64_t set,
+    struct guest_siginfo *si)
+{
+
+	(void)mm;
+	(void)t;
+	(void)set;
+	(void)si;
+	return (0);
+}
+
 #endif
