@@ -171,6 +171,9 @@ look_mem(struct walk *k)
 		    ((k->flags & W_FREE) ||
 		    perm_ok(k->fs, 0, w->path, PERM_STAT)))
 			return (2);
+		/* It is there, but outside: a boot that fails says so. */
+		if (k->m->stage == M_BOOT && access(w->path, F_OK) == 0)
+			(void)perm_refuse(k->m, w->path, PERM_R);
 		return (-ENOENT);
 	}
 	mfs_stat(k->m, w->ino, &w->st);
