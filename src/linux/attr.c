@@ -63,6 +63,8 @@ attr_fd(struct machine *m, uint64_t fd, struct where *w)
 		return (-EPERM);
 	(void)snprintf(w->path, sizeof w->path, "%s", hf->path);
 	w->mnt = fs_mount(m->fs, w->path, &(const char *){ NULL });
+	if (w->mnt == MNT_MEM)		/* of the host, shown there */
+		w->mnt = 0;
 	r = where_perm(m, w, PERM_W);
 	if (r != 0)
 		return (r);

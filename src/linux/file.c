@@ -60,6 +60,10 @@ open_parent(struct machine *m, const struct where *w)
 		return (-ENOMEM);
 	dir[w->nameoff - 1] = '\0';
 	mnt = fs_mount(m->fs, dir, &rel);
+	if (mnt == MNT_MEM) {		/* a rule names what is in it */
+		mnt = 0;
+		rel = dir + 1;
+	}
 	if (mnt == MNT_SYNTH)
 		fd = -EACCES;
 	else if (*rel == '\0')

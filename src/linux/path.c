@@ -172,8 +172,10 @@ look_mem(struct walk *k)
 		    perm_ok(k->fs, 0, w->path, PERM_STAT)))
 			return (2);
 		/* It is there, but outside: a boot that fails says so. */
-		if (k->m->stage == M_BOOT && access(w->path, F_OK) == 0)
-			(void)perm_refuse(k->m, w->path, PERM_R);
+		(void)snprintf(k->cand, sizeof k->cand, "%s%s", w->path, k->p);
+		if (k->m->stage == M_BOOT && stat(k->cand, &w->st) == 0 &&
+		    S_ISREG(w->st.st_mode))
+			(void)perm_refuse(k->m, k->cand, PERM_R);
 		return (-ENOENT);
 	}
 	mfs_stat(k->m, w->ino, &w->st);
