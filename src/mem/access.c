@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/sendfile.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -168,6 +169,25 @@ as_iov(struct as *as, uint64_t gva, size_t len, int access,
 	return ((ssize_t)done);
 }
 
+/*
+ * A booting program's memory is a file: the kernel copies from one to the
+ * other, and clears and maps no page for it that the program does not use.
+ */
+static ssize_t
+fill_run(struct as *as, uint8_t *p, size_t n, int fd, off_t off)
+{
+	off_t from = off;
+	ssize_t r;
+
+	if (as->image == NULL && n >= PAGE_SZ &&
+	    lseek(as->memfd, p - as->base, SEEK_SET) >= 0) {
+		r = sendfile(as->memfd, fd, &from, n);
+		if (r > 0)
+			return (r);
+	}
+	return (pread(fd, p, n, off));
+}
+
 int
 as_fill(struct as *as, uint64_t gva, size_t len, int fd, uint64_t off)
 {
@@ -190,7 +210,7 @@ as_fill(struct as *as, uint64_t gva, size_t len, int fd, uint64_t off)
 			n += PAGE_SZ;
 		if (n > len - done)
 			n = len - done;
-		r = pread(fd, p, n, (off_t)(off + done));
+		r = fill_run(as, p, n, fd, (off_t)(off + done));
 		if (r < 0 && errno == EINTR)
 			r = 0;
 		else if (r < 0)
