@@ -212,10 +212,8 @@ sys_getrandom(struct machine *m, struct thread *t, const uint64_t a[6])
 		n = fill_views(iov, niov);
 		if (n < 0)
 			return (n);
+		/* A kick is no signal of the program's: on with it */
 		done += (size_t)n;
-		/* Small ones are never cut short, random(7) */
-		if (n < r && done > 0 && want > 256)
-			break;
 	}
 	return ((int64_t)done);
 }
