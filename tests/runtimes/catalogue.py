@@ -65,6 +65,7 @@ class Runtime:
                 os.path.getmtime(made) >= os.path.getmtime(source)):
             return None
         env = dict(os.environ, GO111MODULE="off", DENO_NO_UPDATE_CHECK="1",
+                   NO_COLOR="1",
                    GOCACHE=os.path.join(folder, ".go"),
                    DENO_DIR=os.path.join(folder, ".deno"))
         p = subprocess.run(self.make, cwd=folder, env=env,
