@@ -236,6 +236,8 @@ gk_bind(struct gk_ctx *ctx, const uint64_t a[6])
 	unsigned kind;
 	int64_t r;
 
+	if (gk_in_blob(ctx))
+		return (GK_NOTMINE);	/* a name may be a file's */
 	r = gk_sock_get(ctx, (uint32_t)a[0], &o, &idx, &kind);
 	if (r != 0)
 		return (r);
