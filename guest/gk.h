@@ -26,6 +26,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "layout.h"
+
 #define GK_NFD		1024		/* descriptors; RLIMIT_NOFILE */
 #define GK_NOFD		1024		/* open file descriptions */
 #define GK_NEPI		2048		/* epoll registrations, all sets */
@@ -164,6 +166,13 @@ struct gk_scm {
 	uint16_t	pad;
 };
 
+/* A FUTEX_WAKE that the blob has answered and the VMM is to do */
+#define GK_NWAKE	16
+struct gk_wake {
+	uint64_t	addr;
+	uint32_t	n, bits;
+};
+
 struct gk {
 	uint32_t	magic;
 #define GK_MAGIC		0x676b3031
@@ -172,6 +181,10 @@ struct gk {
 	uint32_t	hi_addr, hi_scm;
 	uint32_t	next_port;	/* for bind to port 0 */
 	uint64_t	buf_used[GK_NBUF / 64];
+	uint32_t	nwake, wake_pad;
+	struct gk_wake	wake[GK_NWAKE];
+	/* Entries of vvar.fwait[] that they will find */
+	uint64_t	fwait_taken[GK_NFWAIT / 64];
 	struct gk_fd	fd[GK_NFD] __attribute__((aligned(4096)));
 	struct gk_addr	addr[GK_NADDR] __attribute__((aligned(4096)));
 	uint8_t		addr_used[GK_NADDR];	/* references */

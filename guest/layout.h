@@ -61,8 +61,14 @@
 #ifndef __ASSEMBLER__
 #include <stdint.h>
 
+#define GK_NFWAIT	192
+struct gk_fwait {
+	uint64_t	addr;
+	uint32_t	bits, pad;
+};
+
 /*
- * What the clock and the id calls need; one page, read-only for the program,
+ * What the clock, id and futex calls need; one page, read-only for the program,
  * rewritten by the VMM at every request.
  */
 struct gk_vvar {
@@ -81,6 +87,9 @@ struct gk_vvar {
 	/* Code in this range is told the image's process id. */
 	uint64_t	frozen_lo, frozen_hi;
 	uint32_t	frozen_pid;
+	/* Who waits for a futex, the longest first; > GK_NFWAIT: too many */
+	uint32_t	nfwait;
+	struct gk_fwait	fwait[GK_NFWAIT];
 };
 #endif
 

@@ -27,6 +27,7 @@
 #define NR_arch_prctl		158
 #define NR_gettid		186
 #define NR_time			201
+#define NR_futex		202
 #define NR_clock_gettime	228
 
 int blob_copy(void *dst, const void *src, size_t len);	/* blob.S */
@@ -189,6 +190,57 @@ do_gk(uint64_t nr, const uint64_t a[6], uint64_t *leave)
 	return (r);
 }
 
+/* ---- futexes ---------------------------------------------------------------------- */
+
+#define FUTEX_WAKE_		1
+#define FUTEX_WAKE_BITSET_	10
+#define FUTEX_CMD		0x7fU
+#define FUTEX_PRIVATE		0x80U	/* others: the page matters */
+
+/*
+ * Waking needs no exit: there is one vCPU, so who is woken runs when the caller
+ * waits itself or its time is up.  The VMM does it at the next exit.
+ */
+static long
+futex_wake(uint64_t addr, uint32_t max, uint32_t bits)
+{
+	const volatile struct gk_vvar *v = VVAR;
+	struct gk *gk = (void *)GVA_GK;
+	uint32_t i, n = 0, nw = gk->nwake;
+
+	if (v->nfwait > GK_NFWAIT || nw >= GK_NWAKE)
+		return (GK_NOTMINE);
+	for (i = 0; i < v->nfwait && n < max; i++) {
+		if (v->fwait[i].addr != addr || !(v->fwait[i].bits & bits) ||
+		    (gk->fwait_taken[i / 64] & (1UL << (i % 64))))
+			continue;
+		gk->fwait_taken[i / 64] |= 1UL << (i % 64);
+		n++;
+	}
+	if (n == 0)
+		return (0);
+	gk->wake[nw].addr = addr;
+	gk->wake[nw].n = n;
+	gk->wake[nw].bits = bits;
+	gk->nwake = nw + 1;
+	gk->gen++;
+	return (n);
+}
+
+static long
+do_futex(const uint64_t a[6])
+{
+	const uint32_t op = (uint32_t)a[1] & FUTEX_CMD;
+	uint32_t bits = op == FUTEX_WAKE_ ? ~0U : (uint32_t)a[5];
+	int32_t n = (int32_t)a[2];
+
+	if ((op != FUTEX_WAKE_ && op != FUTEX_WAKE_BITSET_) ||
+	    ((uint32_t)a[1] & ~FUTEX_CMD) != FUTEX_PRIVATE || !VVAR->inside ||
+	    bits == 0 || n <= 0 || a[0] % 4 != 0 || !user_ok(a[0], 4))
+		return (GK_NOTMINE);
+	return (futex_wake(a[0], (uint32_t)n, bits));
+}
+
 /* ---- all calls -------------------------------------------------------------------- */
 
 struct answer {
@@ -233,6 +285,9 @@ blob_call(uint64_t nr, const uint64_t a[6])
 	case NR_getgid:
 	case NR_getegid:
 		r.rax = v->gid;
+		break;
+	case NR_futex:
+		r.rax = do_futex(a);
 		break;
 	case NR_sched_yield:
 		r.rax = v->nthreads > 1 ? GK_NOTMINE : 0;

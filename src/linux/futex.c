@@ -11,7 +11,9 @@
 
 #include <errno.h>
 #include <linux/futex.h>
+#include <string.h>
 
+#include "gk.h"
 #include "layout.h"
 #include "linux/sys_proc.h"
 #include "obj.h"
@@ -47,6 +49,7 @@ enqueue(struct machine *m, struct thread *t, uint64_t addr)
 
 	t->futex = addr;
 	t->futex_seq = ++m->proc.futex_seq;
+	m->fwait_stale = 1;
 }
 
 int
@@ -65,8 +68,61 @@ futex_wake(struct machine *m, uint64_t addr, int n, uint32_t bits)
 		t->futex = 0;
 		t->woken = 1;
 		m->futex_woke = 1;
+		m->fwait_stale = 1;
 	}
 	return (woken);
+}
+
+/* ---- the blob's part ------------------------------------------------- */
+
+/*
+ * Tell the blob who waits, in the order of first_waiter().  One too many there
+ * makes a wake count it; one too few would sleep for ever, so all that begin
+ * to wait set fwait_stale.
+ */
+void
+futex_publish(struct machine *m)
+{
+	struct thread *w[GK_NFWAIT];
+	struct gk_vvar *v = machine_vvar(m);
+	unsigned u, n = 0, i;
+	struct thread *t;
+
+	m->fwait_stale = 0;
+	v->nfwait = GK_NFWAIT + 1;
+	for (u = 0; u < m->proc.hi_thread; u++) {
+		t = &m->thread[u];
+		if (t->state == T_FREE || t->futex == 0 || t->futex_bits == 0)
+			continue;
+		if (n == GK_NFWAIT)
+			return;
+		for (i = n++; i > 0 && w[i - 1]->futex_seq > t->futex_seq; i--)
+			w[i] = w[i - 1];
+		w[i] = t;
+	}
+	for (i = 0; i < n; i++) {
+		v->fwait[i].addr = w[i]->futex;
+		v->fwait[i].bits = w[i]->futex_bits;
+	}
+	v->nfwait = n;
+	(void)memset(m->gk->fwait_taken, 0, sizeof m->gk->fwait_taken);
+}
+
+/* Do what the blob has promised. */
+void
+futex_deferred(struct machine *m)
+{
+	struct gk_wake w[GK_NWAKE];
+	uint32_t i, n = m->gk->nwake;
+
+	if (n == 0)
+		return;
+	(void)memcpy(w, m->gk->wake, sizeof w);
+	m->gk->nwake = 0;
+	m->fwait_stale = 1;
+	for (i = 0; i < n && i < GK_NWAKE; i++)
+		(void)futex_wake(m, w[i].addr, w[i].n > MAX_THREADS ?
+		    MAX_THREADS : (int)w[i].n, w[i].bits);
 }
 
 /* Up to nwake are woken, up to nmove more wait on `to` from now on. */

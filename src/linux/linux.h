@@ -128,6 +128,9 @@ struct thread *thread_new(struct machine *);
 void thread_exit(struct machine *, struct thread *);
 /* wake up to n waiters on addr whose bits match; how many */
 int futex_wake(struct machine *, uint64_t addr, int n, uint32_t bits);
+/* What the blob has to know of waiters, and has promised since */
+void futex_publish(struct machine *);
+void futex_deferred(struct machine *);
 /*
  * Make sig pending for t (NULL: the process).  si_code and value go to
  * siginfo.  -EAGAIN when a real-time signal finds the queue full.

@@ -10,8 +10,10 @@
 
 #include "machine/priv.h"
 
-static struct gk_vvar *
-vvar(struct machine *m)
+_Static_assert(sizeof(struct gk_vvar) <= PAGE_SZ, "the page at GPA_VVAR");
+
+struct gk_vvar *
+machine_vvar(struct machine *m)
 {
 
 	as_mark(m->as, GPA_VVAR, PAGE_SZ);
@@ -21,7 +23,7 @@ vvar(struct machine *m)
 void
 vvar_update(struct machine *m)
 {
-	struct gk_vvar *v = vvar(m);
+	struct gk_vvar *v = machine_vvar(m);
 
 	v->pid = m->proc.pid;
 	v->ppid = m->proc.ppid;
@@ -37,7 +39,7 @@ vvar_update(struct machine *m)
 uint32_t
 vvar_leave(struct machine *m, uint32_t leave)
 {
-	struct gk_vvar *v = vvar(m);
+	struct gk_vvar *v = machine_vvar(m);
 	uint32_t was = v->leave;
 
 	v->leave = leave;
@@ -48,7 +50,7 @@ void
 clock_start(struct machine *m, uint64_t mono_ns)
 {
 	const unsigned khz = m->vm->host->pub.tsc_khz;
-	struct gk_vvar *v = vvar(m);
+	struct gk_vvar *v = machine_vvar(m);
 	uint64_t now;
 
 	now = host_mono();
@@ -70,7 +72,7 @@ clock_start(struct machine *m, uint64_t mono_ns)
 void
 clock_skip(struct machine *m, uint64_t ns)
 {
-	struct gk_vvar *v = vvar(m);
+	struct gk_vvar *v = machine_vvar(m);
 
 	m->mono_off -= ns;
 	m->clk.mono_ns += ns;
@@ -81,7 +83,7 @@ void
 clock_watch(struct machine *m, int on)
 {
 
-	vvar(m)->usable = m->clk.usable && !on;
+	machine_vvar(m)->usable = m->clk.usable && !on;
 }
 
 /* The same reckoning as in the guest, so that the two never disagree. */

@@ -165,6 +165,7 @@ struct machine {
 	const volatile int *cancel;	/* of a boot */
 	int		kicked;		/* the last exit was one */
 	int		futex_woke;	/* a waiter is to be looked at */
+	int		fwait_stale;	/* the blob's list of waiters is old */
 	uint64_t	cpu_since;	/* host ns: cur's time is counted to */
 	int		resched;	/* let another thread run */
 	int		in_blob;	/* its call is half done: run on only */
@@ -207,6 +208,8 @@ struct machine {
 /* Time, as the guest sees it: ns */
 uint64_t machine_mono(const struct machine *);
 uint64_t machine_real(const struct machine *);
+/* The page that tells the blob what it has to know; about to be changed */
+struct gk_vvar *machine_vvar(struct machine *);
 
 /* One log line; the tenant's name is put in front by the sink. */
 void machine_log(struct machine *, enum tkvm_log, const char *fmt, ...)

@@ -116,6 +116,7 @@ machine_reset(struct machine *m, struct tkvm_error *err)
 	m->pend = PEND_USER;
 	m->bases_ok = 1;
 	m->exit_of = -1;
+	m->fwait_stale = 1;
 	m->resched = m->in_blob = m->futex_woke = m->host_ready = m->kicked = 0;
 	m->conn = -1;
 	m->nwaitfd = 0;

@@ -341,6 +341,7 @@ on_syscall(struct machine *m, struct thread *t)
 	t->a[5] = t->regs.r9;
 	t->restart = 0;
 	t->woken = 0;
+	futex_deferred(m);
 	flags = t->nr < SYS_MAX ? sys_table[t->nr].flags : 0;
 	if (flags & SYS_BASES)
 		bases(m);
@@ -630,6 +631,7 @@ between(struct machine *m, enum tkvm_run *r)
 {
 	struct thread *t = machine_cur(m);
 
+	futex_deferred(m);
 	*r = TKVM_RUN_OUTPUT;
 	if (m->want_output && output_due(m))
 		return (1);
@@ -673,6 +675,8 @@ loop(struct machine *m)
 		if (i < 0)
 			continue;
 		t = machine_cur(m);
+		if (m->fwait_stale && !m->in_blob)
+			futex_publish(m);
 		enter(m, t);
 		m->st.exits++;
 		m->bases_ok = 0;

@@ -22,6 +22,7 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
+#include "gk.h"
 #include "layout.h"
 #include "linux/sys_proc.h"
 #include "obj.h"
@@ -93,6 +94,16 @@ as_rss(struct as *as)
 
 	(void)as;
 	return (FAKE_SIZE);
+}
+
+static struct gk_vvar fake_vvar;
+
+struct gk_vvar *
+machine_vvar(struct machine *m)
+{
+
+	(void)m;
+	return (&fake_vvar);
 }
 
 uint64_t

@@ -25,6 +25,42 @@ wait_on(struct thread *t, uint64_t addr, uint32_t val)
 
 /* ---- waiting and waking ---------------------------------------------- */
 
+/* What the blob is told of waiters, and what it has promised them */
+static void
+test_blob(void **state)
+{
+	static struct gk gk;
+	struct thread *b;
+
+	(void)state;
+	fake.gk = &gk;
+	gk.fwait_taken[0] = 3;
+	b = fake_thread();
+	fake_set32(W1, 1);
+	fake_set32(W2, 1);
+	assert_int_equal(wait_on(b, W1, 1), SYS_BLOCK);
+	assert_int_equal(fake.fwait_stale, 1);
+	assert_int_equal(wait_on(T0, W1, 1), SYS_BLOCK);
+	futex_publish(&fake);
+	assert_int_equal(fake.fwait_stale, 0);
+	assert_int_equal(gk.fwait_taken[0], 0);
+	assert_int_equal(fake_vvar.nfwait, 2);
+	assert_int_equal(fake_vvar.fwait[0].addr, W1);
+	assert_int_equal(fake_vvar.fwait[1].bits, ~0U);
+	/* One of them, who came first; and what only a liar would ask */
+	gk.wake[0] = (struct gk_wake){ W1, 1, ~0U };
+	gk.wake[1] = (struct gk_wake){ ~0UL, ~0U, 0 };
+	gk.nwake = ~0U;
+	futex_deferred(&fake);
+	assert_int_equal(gk.nwake, 0);
+	assert_int_equal(b->woken, 1);
+	assert_int_equal(T0->woken, 0);
+	assert_int_equal(fake.fwait_stale, 1);
+	futex_publish(&fake);
+	assert_int_equal(fake_vvar.nfwait, 1);
+	fake.gk = NULL;
+}
+
 static void
 test_errors(void **state)
 {
@@ -503,6 +539,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_errors, fake_setup),
+		cmocka_unit_test_setup(test_blob, fake_setup),
 		cmocka_unit_test_setup(test_wake_order, fake_setup),
 		cmocka_unit_test_setup(test_bitset, fake_setup),
 		cmocka_unit_test_setup(test_timeouts, fake_setup),
