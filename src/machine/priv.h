@@ -138,6 +138,7 @@ enum tkvm_run fork_run(struct tkvm_fork *, int want_output,
 struct machine *machine_new(const struct tkvm_options *);
 void machine_free(struct machine **);
 int machine_reset(struct machine *, struct tkvm_error *);
+void gk_marks(struct machine *);
 int machine_verify(struct machine *, struct tkvm_error *);
 
 /* ---- runner.c: a pinned thread per fork ---------------------------------------------- */

@@ -11,6 +11,24 @@
 
 #define KEEP_XSAVE	8	/* buffers of threads beyond the image's */
 
+enum { HI_FD, HI_OFD, HI_EPI, HI_SCM };
+
+/*
+ * How far the tables are in use, noted before the program runs: it could lower
+ * the marks, and what the VMM has written above them would outlive the reset.
+ */
+void
+gk_marks(struct machine *m)
+{
+	const uint32_t hi[] = { m->gk->hi_fd, m->gk->hi_ofd, m->gk->hi_epi,
+	    m->gk->hi_scm };
+	unsigned u;
+
+	for (u = 0; u < NELEM(hi); u++)
+		if (hi[u] > m->gk_hi[u])
+			m->gk_hi[u] = hi[u];
+}
+
 /*
  * The in-memory kernel's tables are written by the VMM with plain stores, so
  * they are compared: only the parts in use, on either side.
@@ -20,20 +38,21 @@ gk_learn(struct machine *m)
 {
 	const struct as *im = m->as->image;
 	const struct gk *a = m->gk, *b = (const void *)(im->base + GPA_GK);
+	const uint32_t *hi = m->gk_hi;
 	const struct {
 		uint64_t	off, size;
 	} part[] = {
 		{ 0, PAGE_SZ },
 		{ offsetof(struct gk, fd), sizeof a->fd[0] *
-		    (a->hi_fd > b->hi_fd ? a->hi_fd : b->hi_fd) },
+		    (hi[HI_FD] > b->hi_fd ? hi[HI_FD] : b->hi_fd) },
 		{ offsetof(struct gk, addr), sizeof a->addr +
 		    sizeof a->addr_used },
 		{ offsetof(struct gk, ofd), sizeof a->ofd[0] *
-		    (a->hi_ofd > b->hi_ofd ? a->hi_ofd : b->hi_ofd) },
+		    (hi[HI_OFD] > b->hi_ofd ? hi[HI_OFD] : b->hi_ofd) },
 		{ offsetof(struct gk, epi), sizeof a->epi[0] *
-		    (a->hi_epi > b->hi_epi ? a->hi_epi : b->hi_epi) },
+		    (hi[HI_EPI] > b->hi_epi ? hi[HI_EPI] : b->hi_epi) },
 		{ offsetof(struct gk, scm), sizeof a->scm[0] *
-		    (a->hi_scm > b->hi_scm ? a->hi_scm : b->hi_scm) },
+		    (hi[HI_SCM] > b->hi_scm ? hi[HI_SCM] : b->hi_scm) },
 	};
 	uint64_t gpa, end;
 	unsigned u;
@@ -102,7 +121,9 @@ machine_reset(struct machine *m, struct tkvm_error *err)
 		return (err_set(err, TKVM_E_CRASH, "tenant \"%s\": its virtual "
 		    "CPU is in an unknown state: fork replaced",
 		    m->opt->tenant));
+	gk_marks(m);
 	gk_learn(m);
+	memset(m->gk_hi, 0, sizeof m->gk_hi);
 	if (as_reset(m->as, err) != 0) {
 		err_prefix(err, "tenant \"%s\"", m->opt->tenant);
 		return (-1);

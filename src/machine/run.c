@@ -678,6 +678,7 @@ loop(struct machine *m)
 		if (m->fwait_stale && !m->in_blob)
 			futex_publish(m);
 		enter(m, t);
+		gk_marks(m);
 		m->st.exits++;
 		m->bases_ok = 0;
 		m->in_blob = 0;

@@ -8,10 +8,13 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "../../guest/gk.h"
+#include "../../guest/layout.h"
 #include "chttp.h"
 
 /* Called with the head read and nothing of the body. */
@@ -105,6 +108,21 @@ path_remap(struct conn *c)
 	(void)munmap(area + AREA / 2, AREA / 4);
 	(void)mremap(area + AREA - 8192, 4096, 8192, MREMAP_MAYMOVE);
 	str(c, "moved\n");
+}
+
+/* The VMM makes descriptors, and the program denies that there are any: it can
+ * where the blob runs in ring 3. */
+static void
+path_marks(struct conn *c)
+{
+	volatile struct gk *gk = (void *)GVA_GK;
+	int i;
+
+	for (i = 0; i < 200; i++)
+		if (open("/proc/self/status", O_RDONLY | O_CLOEXEC) < 0)
+			die("open");
+	gk->hi_fd = gk->hi_ofd = gk->hi_epi = gk->hi_scm = 0;
+	str(c, "denied\n");
 }
 
 static void
@@ -202,6 +220,7 @@ const struct path bad_paths[] = {
 	{ "/kernel",		path_kernel },
 	{ "/far",		path_far },
 	{ "/remap",		path_remap },
+	{ "/marks",		path_marks },
 	{ "/exit",		path_exit },
 	{ "/loop",		path_loop },
 	{ "/sleepforever",	path_sleepforever },

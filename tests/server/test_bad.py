@@ -65,6 +65,17 @@ def mappings_go_back():
 
 
 @test
+def tables_go_back():
+    """Whatever the program says about how much of its tables is in use."""
+    with Server(PROGRAM, "-e", "-t", "1", "-w", "3", "--verify-reset") as s:
+        for _ in range(4):
+            a = s.get("/marks")
+            check(a.status in (200, 503), a)
+            next_is_right(s)
+    check(find(s.stats, "reset_failures") == 0, s.stats)
+
+
+@test
 def short_body():
     """The head was out: the client has to see that the body is broken."""
     with Server(PROGRAM, "-e", "-w", "3") as s:
