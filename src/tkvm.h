@@ -233,9 +233,12 @@ void tkvm_fork_close(struct tkvm_fork *);
 /*
  * Likewise, but the answer was complete and did not announce the end of the
  * connection: if the program goes on waiting, the next tkvm_fork_open() for
- * this client soon after has the same one.
+ * this client soon after has the same one.  Whose the next connection is, is
+ * said before tkvm_fork_open(), by a number that is no other client's; 0:
+ * unknown, nothing is kept.
  */
 void tkvm_fork_keep(struct tkvm_fork *);
+void tkvm_fork_client(struct tkvm_fork *, uint64_t client);
 /*
  * Back to the frozen state.  0, or -1 with *err: the fork must be freed then,
  * never used again.  With verify-reset a difference is such a failure.

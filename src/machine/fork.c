@@ -203,16 +203,28 @@ first_tick(struct tkvm_fork *f, struct tkvm_error *err)
 	return (r == TKVM_RUN_GONE ? -1 : 0);
 }
 
-/* The last connection was kept, for this client? */
-static int
-same_conn(struct tkvm_fork *f, const struct sockaddr *peer, socklen_t peerlen)
+void
+tkvm_fork_client(struct tkvm_fork *f, uint64_t client)
 {
-	const uint64_t since = f->kept;
+
+	CHECK_OBJ_NOTNULL(f, FORK_MAGIC);
+	f->next_client = client;
+}
+
+/*
+ * The last connection was kept, for this client?  Addresses would not do:
+ * those of Unix sockets have none, and ports are used again.
+ */
+static int
+same_conn(struct tkvm_fork *f)
+{
+	const uint64_t since = f->kept, was = f->client;
 
 	f->kept = 0;
-	return (since != 0 && f->m->conn >= 0 &&
-	    host_mono() - since < KEEP_IDLE && peerlen == f->peerlen &&
-	    (peerlen == 0 || !memcmp(peer, &f->peer, peerlen)));
+	f->client = f->next_client;
+	f->next_client = 0;
+	return (since != 0 && f->m->conn >= 0 && was == f->client &&
+	    host_mono() - since < KEEP_IDLE);
 }
 
 static int
@@ -231,9 +243,6 @@ new_conn(struct tkvm_fork *f, const struct sockaddr *peer, socklen_t peerlen,
 		    "listener takes no connection: %s", m->opt->tenant,
 		    strerror(-i)));
 	m->conn = i;
-	f->peerlen = peerlen <= sizeof f->peer ? peerlen : 0;
-	if (f->peerlen > 0)
-		memcpy(&f->peer, peer, f->peerlen);
 	return (0);
 }
 
@@ -246,7 +255,7 @@ tkvm_fork_open(struct tkvm_fork *f, const struct sockaddr *peer,
 
 	CHECK_OBJ_NOTNULL(f, FORK_MAGIC);
 	m = f->m;
-	same = same_conn(f, peer, peerlen);
+	same = same_conn(f);
 	if (m->conn >= 0 && !same)
 		tkvm_fork_close(f);
 	fresh = f->image != NULL && !f->dirty;
@@ -394,6 +403,10 @@ tkvm_fork_keep(struct tkvm_fork *f)
 	CHECK_OBJ_NOTNULL(f, FORK_MAGIC);
 	if (f->m->conn < 0)
 		return;
+	if (f->client == 0) {
+		tkvm_fork_close(f);
+		return;
+	}
 	f->m->limit = host_mono() + KEEP_RUN;
 	if (fork_run(f, 1, NULL) == TKVM_RUN_IDLE) {
 		tkvm_fork_state(f, &st);

@@ -121,8 +121,8 @@ struct tkvm_fork {
 	struct runner	*runner;	/* pinned thread, or NULL */
 	int		dirty;		/* ran since the last reset */
 	uint64_t	kept;		/* host ns: its connection is, since */
-	struct sockaddr_storage peer;	/* ... and whose it is */
-	socklen_t	peerlen;
+	uint64_t	client;		/* ... and whose it is; 0 */
+	uint64_t	next_client;	/* of the next tkvm_fork_open() */
 	uint32_t	conn_seq;
 	unsigned	resets;
 	pthread_t	last;		/* thread that ran it last */

@@ -109,7 +109,7 @@ conn_new(struct srv *s, int fd, const struct sockaddr *sa, socklen_t salen)
 	c->out_off = c->out_len = c->out_size = 0;
 	set_peer(s, c, sa, salen);
 	conn_deadline(c, T_READ);
-	(void)atomic_fetch_add(&s->n.connections, 1);
+	c->id = atomic_fetch_add(&s->n.connections, 1) + 1;
 	return (c);
 }
 

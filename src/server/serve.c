@@ -428,6 +428,7 @@ exchange(struct xfer *x)
 	struct conn *c = x->c;
 	enum phase ph;
 
+	tkvm_fork_client(x->fork, c->id);
 	if (tkvm_fork_open(x->fork, c->peerlen > 0 ? &c->peer.sa : NULL,
 	    c->peerlen, x->deadline, &x->err) != 0)
 		return (PH_ERROR);

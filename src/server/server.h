@@ -95,6 +95,7 @@ struct conn {
 	int		reset_after;	/* ... and tell that it is broken */
 	union peer	peer;
 	socklen_t	peerlen;	/* 0: not an IP address */
+	uint64_t	id;		/* no other connection's */
 
 	/* in[off] ... in[len - 1]: the request at hand and what follows */
 	char		*in;

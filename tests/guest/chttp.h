@@ -73,6 +73,7 @@ struct conn {
 	enum chunk_state chunk;
 	int		echo;
 	int		expect;		/* Expect: 100-continue */
+	unsigned	nth;		/* asked for on this connection */
 
 	/* the answer */
 	enum generator	gen;

@@ -224,6 +224,15 @@ path_count(struct conn *c)
 }
 
 static void
+path_nth(struct conn *c)
+{
+	char b[32];
+
+	(void)snprintf(b, sizeof b, "%u", ++c->nth);
+	str(c, b);
+}
+
+static void
 path_size(struct conn *c)
 {
 	uint64_t n = num(c, "n", 0);
@@ -458,6 +467,7 @@ path_touch(struct conn *c)
 static const struct path paths[] = {
 	{ "/",			path_root },
 	{ "/count",		path_count },
+	{ "/nth",		path_nth },
 	{ "/size",		path_size },
 	{ "/chunked",		path_chunked },
 	{ "/eof",		path_eof },

@@ -162,6 +162,23 @@ def resident():
             check(a.body == b"%d" % i, "count", i, a)
 
 
+def nth(c):
+    a = c.request("GET", "/nth")
+    check(a.status == 200, a)
+    return int(a.body)
+
+
+@test
+def kept_for_its_client():
+    """The guest's end of one client's connection is never another's."""
+    for listen in (None, "unix:/tmp/tkvm-test-%d.sock" % os.getpid()):
+        with Server(SERVERS["static"], "-t", "1", listen=listen) as s:
+            with s.client() as one, s.client() as two:
+                check(max(nth(one) for _ in range(10)) > 1, "none was kept")
+                check([nth(c) for c in (two, one, two, one)] == [1] * 4,
+                      listen, "another client's connection")
+
+
 @test
 def framing():
     with Server(SERVERS["static"], "-e") as s:

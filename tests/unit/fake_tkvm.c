@@ -210,6 +210,14 @@ tkvm_fork_keep(struct tkvm_fork *f)
 	tkvm_fork_close(f);
 }
 
+void
+tkvm_fork_client(struct tkvm_fork *f, uint64_t client)
+{
+
+	(void)f;
+	(void)client;
+}
+
 int
 tkvm_fork_reset(struct tkvm_fork *f, struct tkvm_error *err)
 {
