@@ -233,6 +233,26 @@ gk_ns_add(uint64_t a, uint64_t b)
 	return (b >= GK_NEVER || a >= GK_NEVER - b ? GK_NEVER : a + b);
 }
 
+/*
+ * .flags: its expiry was news, and nobody has read or asked for it since.  As
+ * on Linux it is not news again before that, so a timer that nobody reads does
+ * not keep the machine awake.
+ */
+#define GK_TIMER_TOLD	(1U << 31)
+
+/* The VMM's idea of the next timer is stale then. */
+static void
+gk_timer_untold(struct gk *gk, struct gk_ofd *o)
+{
+	uint32_t flags = GK_RD(o->u.timer.flags);
+
+	if (!(flags & GK_TIMER_TOLD))
+		return;
+	GK_WR(o->u.timer.flags, flags & ~GK_TIMER_TOLD);
+	if (GK_RD(o->u.timer.interval_ns) != 0)
+		GK_WR(gk->gen, GK_RD(gk->gen) + 1);
+}
+
 /* Count what has expired since the last look. */
 void
 gk_timer_update(struct gk_ctx *ctx, struct gk_ofd *o)
@@ -254,6 +274,9 @@ gk_timer_update(struct gk_ctx *ctx, struct gk_ofd *o)
 	}
 	GK_WR(o->u.timer.next_ns, next);
 	GK_WR(o->u.timer.fired, GK_RD(o->u.timer.fired) + n);
+	if (GK_RD(o->u.timer.flags) & GK_TIMER_TOLD)
+		return;
+	GK_WR(o->u.timer.flags, GK_RD(o->u.timer.flags) | GK_TIMER_TOLD);
 	gk_event(ctx->gk, o, GKA_EPOLLIN);
 }
 
@@ -270,6 +293,7 @@ gk_timer_read(struct gk_ctx *ctx, struct gk_ofd *o, struct gk_iter *it,
 	if (n == 0)
 		return (nonblock ? -GKA_EAGAIN : GK_BLOCK);
 	GK_WR(o->u.timer.fired, 0);
+	gk_timer_untold(ctx->gk, o);
 	if (gk_iter_put(ctx, it, &n, sizeof(n)))
 		return (-GKA_EFAULT);
 	return (sizeof(n));
@@ -311,8 +335,6 @@ gk_timer_get(struct gk_ctx *ctx, uint64_t fd, struct gk_ofd **op)
 	if (o == NULL)
 		return (-GKA_EBADF);
 	kind = GK_RD(o->kind);
-	if (kind == GK_HOST)
-		return (GK_NOTMINE);
 	if (kind != GK_TIMERFD)
 		return (-GKA_EINVAL);
 	*op = o;
@@ -326,6 +348,7 @@ gk_timer_show(struct gk_ctx *ctx, struct gk_ofd *o, uint64_t ua)
 	uint64_t next, now;
 
 	gk_timer_update(ctx, o);
+	gk_timer_untold(ctx->gk, o);
 	now = gk_timer_now(ctx, GK_RD(o->u.timer.clockid));
 	next = GK_RD(o->u.timer.next_ns);
 	gk_ns_ts(GK_RD(o->u.timer.interval_ns), &its.interval);
@@ -371,7 +394,7 @@ gk_timerfd_settime(struct gk_ctx *ctx, const uint64_t a[6])
 	if (v != 0 && !(a[1] & GKA_TFD_ABSTIME))
 		v = gk_ns_add(v,
 		    gk_timer_now(ctx, GK_RD(o->u.timer.clockid)));
-	GK_WR(o->u.timer.flags, (uint32_t)a[1]);
+	GK_WR(o->u.timer.flags, (uint32_t)a[1] & ~GK_TIMER_TOLD);
 	GK_WR(o->u.timer.next_ns, v);
 	GK_WR(o->u.timer.interval_ns, gk_ts_ns(&its.interval));
 	GK_WR(o->u.timer.fired, 0);
@@ -395,7 +418,8 @@ gk_next_timer(struct gk_ctx *ctx)
 			continue;
 		gk_timer_update(ctx, o);
 		next = GK_RD(o->u.timer.next_ns);
-		if (next == 0 || next >= GK_NEVER)
+		if (next == 0 || next >= GK_NEVER ||
+		    (GK_RD(o->u.timer.flags) & GK_TIMER_TOLD))
 			continue;
 		now = gk_timer_now(ctx, GK_RD(o->u.timer.clockid));
 		next = gk_ns_add(ctx->now_mono, next > now ? next - now : 0);

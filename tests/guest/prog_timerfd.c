@@ -5,11 +5,25 @@
  */
 
 #define _GNU_SOURCE
+#include <sys/epoll.h>
 #include <sys/timerfd.h>
 
 #include <poll.h>
 
 #include "prog.h"
+
+static int
+epoll_edges(int fd)
+{
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLET };
+	int i, n = 0, ep = epoll_create1(0);
+
+	OK(ep >= 0 && epoll_ctl(ep, EPOLL_CTL_ADD, fd, &ev) == 0);
+	for (i = 0; i < 4; i++)
+		n += epoll_wait(ep, &ev, 1, 15);
+	OK(close(ep) == 0);
+	return (n);
+}
 
 int
 main(void)
@@ -40,6 +54,12 @@ main(void)
 	its.it_value.tv_nsec = 10000000;
 	OK(timerfd_settime(fd, 0, &its, NULL) == 0);
 	(void)usleep(65000);
+	OK(read(fd, &n, 8) == 8 && n >= 5);
+	/* One edge until it is read or asked for, however often it expires. */
+	(void)usleep(15000);
+	OK(epoll_edges(fd) == 1);
+	OK(timerfd_gettime(fd, &old) == 0);
+	(void)usleep(15000);
 	OK(read(fd, &n, 8) == 8 && n >= 5);
 	/* Absolute and in the past: at once. */
 	(void)clock_gettime(CLOCK_MONOTONIC, &ts);

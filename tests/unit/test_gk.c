@@ -528,6 +528,7 @@ t_blob(void **state)
 	EQ(S(recvfrom, s[1], OUT, 3, GKA_MSG_WAITALL), 3);
 	EQ(S(close, p[0]), 0);
 	EQ(S(write, p[1], BUF, 1), GK_NOTMINE);
+	EQ(S(timerfd_gettime, gk_host_open(gk, 3, 0, 0), OUT), -EINVAL);
 	EQ(ctx.sigpipe, 0);
 	/* What the VMM wants to know */
 	EQ(ctx.news, 0);
@@ -1391,9 +1392,18 @@ t_timerfd(void **state)
 	EQ(S(timerfd_settime, t, 0, TS, OUT), 0);
 	EQ(u64(OUT + 16) + u64(OUT + 24), 0);
 	ctx.now_mono += 355 * MS;
-	EQ(gk_next_timer(&ctx), ctx.now_mono + 95 * MS);
+	/* Nobody has read it: the next one is not news. */
+	gk->gen = 0;
+	EQ(gk_next_timer(&ctx), UINT64_MAX);
+	EQ(gk->gen, 1);
+	ctx.now_mono += 100 * MS;
+	EQ(revents(t, 1), 1);
+	EQ(gk_next_timer(&ctx), UINT64_MAX);
+	EQ(gk->gen, 1);
 	EQ(S(read, t, OUT, 8), 8);
-	EQ(u64(OUT), 4);
+	EQ(u64(OUT), 5);
+	EQ(gk->gen, 2);
+	EQ(gk_next_timer(&ctx), ctx.now_mono + 95 * MS);
 	EQ(S(timerfd_gettime, t, OUT), 0);
 	EQ(u64(OUT + 8), 100 * MS);
 	EQ(u64(OUT + 24), 95 * MS);
@@ -1635,11 +1645,15 @@ t_epoll_oneshot(void **state)
 	EQ(EWAIT(ep), 0);
 	EQ(EWAIT(in), 1);
 	EQ(EWAIT(in), 0);
+	/* None before it is read */
+	ctx.now_mono += SEC;
+	EQ(EWAIT(ep), 0);
+	EQ(EWAIT(in), 0);
+	EQ(S(read, t, OUT, 8), 8);
+	EQ(u64(OUT), 2);
 	ctx.now_mono += SEC;
 	EQ(EWAIT(ep), 1);
 	EQ(EWAIT(in), 1);
-	EQ(S(read, t, OUT, 8), 8);
-	EQ(u64(OUT), 2);
 }
 
 static void
