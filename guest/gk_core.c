@@ -221,7 +221,7 @@ gk_close_needs_vmm(struct gk_ctx *ctx, uint64_t fd)
 		return (0);
 	o = gk_fd_get(ctx->gk, fd, &idx);
 	return (o != NULL && (GK_RD(o->kind) == GK_HOST ||
-	    gk_scm_waits(ctx->gk, idx)));
+	    gk_scm_waits(ctx->gk, idx) || gk_queue_waits(ctx->gk, idx)));
 }
 
 int

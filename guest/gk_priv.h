@@ -296,6 +296,8 @@ void gk_epoll_release(struct gk *, uint32_t ofd);
 int gk_conn_release(struct gk *, uint32_t ofd);
 void gk_epoll_forget(struct gk *, uint32_t ofd);
 void gk_listener_flush(struct gk_ctx *, struct gk_ofd *);
+/* Descriptors on their way to a connection that nobody has accepted? */
+int gk_queue_waits(struct gk *, uint32_t listener);
 
 /* A pair's or connection's way in or out is shut (SHUT_RD, SHUT_WR). */
 int64_t gk_stream_shutdown(struct gk *, uint32_t ofd, unsigned kind, int how);

@@ -239,6 +239,19 @@ gk_listener_flush(struct gk_ctx *ctx, struct gk_ofd *l)
 	GK_WR(l->u.sock.nqueue, 0);
 }
 
+int
+gk_queue_waits(struct gk *gk, uint32_t listener)
+{
+	struct gk_ofd *l = gk_ofd_kind(gk, listener, GK_LISTENER);
+	uint32_t i, n;
+
+	n = l == NULL ? 0 : GK_RD(l->u.sock.nqueue);
+	for (i = 0; i < n && i < GK_BACKLOG; i++)
+		if (gk_scm_waits(gk, GK_RD(l->u.sock.queue1[i]) - 1U))
+			return (1);
+	return (0);
+}
+
 static int64_t
 gk_accept_flags(struct gk_ctx *ctx, const uint64_t a[6], uint32_t flags)
 {
@@ -339,6 +352,8 @@ gk_shutdown(struct gk_ctx *ctx, const uint64_t a[6])
 		return (-GKA_EINVAL);
 	if (kind == GK_SOCKET)
 		return (-GKA_ENOTCONN);
+	if (gk_in_blob(ctx) && gk_queue_waits(ctx->gk, idx))
+		return (GK_NOTMINE);
 	ctx->news = kind == GK_CONN;
 	if (kind != GK_LISTENER)
 		return (gk_stream_shutdown(ctx->gk, idx, kind, (int)how));

@@ -541,6 +541,42 @@ t_blob(void **state)
 	EQ(ctx.news, 1);
 }
 
+/* Nor may it drop a descriptor that only the VMM can close. */
+static void
+t_blob_queue(void **state)
+{
+	int l, c, h;
+
+	(void)state;
+	l = (int)S(socket, GKA_AF_UNIX, GKA_SOCK_STREAM);
+	c = (int)S(socket, GKA_AF_UNIX, GKA_SOCK_STREAM);
+	h = gk_host_open(gk, 3, 0, 0);
+	memcpy(u(SA), "\001\000\000abc", 6);
+	EQ(S(bind, l, SA, 6), 0);
+	EQ(S(listen, l, 3), 0);
+	EQ(S(connect, c, SA, 6), 0);
+	iov(0, BUF, 4);
+	memset(u(MSG), 0, 56);
+	w64(MSG + 16, IOV);
+	w64(MSG + 24, 1);
+	w64(MSG + 32, OUT);
+	w64(MSG + 40, 24);
+	w64(OUT, 20);
+	w32(OUT + 8, 1);
+	w32(OUT + 12, GKA_SCM_RIGHTS);
+	w32(OUT + 16, (uint32_t)h);
+	EQ(S(sendmsg, c, MSG, 0), 4);
+	EQ(S(close, h), 0);
+	host_released = 0;
+	ctx.host_release = NULL;
+	EQ(S(close, l), GK_NOTMINE);
+	EQ(S(shutdown, l, 2), GK_NOTMINE);
+	EQ(S(dup2, c, l), GK_NOTMINE);
+	ctx.host_release = t_host_release;
+	EQ(S(close, l), 0);
+	EQ(host_released, 1);
+}
+
 static void
 t_progress(void **state)
 {
@@ -2093,7 +2129,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(t_fds), T(t_host), T(t_pipe), T(t_blob), T(t_progress), T(t_fault),
+		T(t_fds), T(t_host), T(t_pipe), T(t_blob), T(t_blob_queue),
+		T(t_progress), T(t_fault),
 		T(t_wrap), T(t_pair), T(t_message), T(t_bind), T(t_unix),
 		T(t_sockopt), T(t_accept), T(t_peer6), T(t_conn), T(t_orphan),
 		T(t_drop), T(t_msg), T(t_half), T(t_eventfd),
