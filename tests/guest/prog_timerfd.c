@@ -40,13 +40,16 @@ main(void)
 	ERR(read(fd, &n, 8), EAGAIN);
 	p = (struct pollfd){ .fd = fd, .events = POLLIN };
 	OK(poll(&p, 1, 0) == 0);
-	its.it_value.tv_nsec = 30000000;
+	its.it_value.tv_sec = 1000;
 	OK(timerfd_settime(fd, 0, &its, NULL) == 0);
-	OK(timerfd_gettime(fd, &old) == 0 && old.it_value.tv_nsec > 0 &&
-	    old.it_value.tv_nsec <= 30000000 && old.it_interval.tv_sec == 0);
+	OK(timerfd_gettime(fd, &old) == 0 && old.it_value.tv_sec < 1001 &&
+	    old.it_value.tv_sec > 900 && old.it_interval.tv_sec == 0);
+	its.it_value = (struct timespec){ .tv_nsec = 30000000 };
 	t = prog_now();
-	OK(poll(&p, 1, 5000) == 1 && p.revents == POLLIN);
-	OK(prog_now() - t > 0.02 && prog_now() - t < 3);
+	OK(timerfd_settime(fd, 0, &its, NULL) == 0);
+	/* Never early; how late depends on what else the host does. */
+	OK(poll(&p, 1, 20000) == 1 && p.revents == POLLIN);
+	OK(prog_now() - t > 0.0299);
 	OK(read(fd, &n, 8) == 8 && n == 1);
 	ERR(read(fd, &n, 8), EAGAIN);
 	/* An interval that expires several times before it is read. */
