@@ -305,8 +305,9 @@ CASE(selects)
 	tv.tv_usec = -1;
 	tv.tv_sec = -1;
 	RET(select(0, NULL, NULL, NULL, &tv));
-	FD_SET(99, &r);
-	RET(select(100, &r, NULL, NULL, NULL));
+	/* Linux ignores those behind the end of its table, 64 at first. */
+	FD_SET(50, &r);
+	RET(select(51, &r, NULL, NULL, NULL));
 	RET(syscall(SYS_select, 10, 8L, 0L, 0L, 0L));
 	close(q[0]);
 	close(q[1]);
