@@ -278,6 +278,22 @@ shrink(struct as *as)
 		memset(as->differed.w, 0, as->differed.n / 8);
 }
 
+/* The next frame in use, page tables aside: few of many are. */
+static uint64_t
+used_next(const struct as *as, uint64_t w, uint64_t end)
+{
+	uint64_t bits;
+
+	while (w < end) {
+		bits = as->used.w[w >> 6] & ~as->pt.w[w >> 6];
+		bits >>= w & 63;
+		if (bits != 0)
+			return (w + (uint64_t)__builtin_ctzl(bits));
+		w = (w | 63) + 1;
+	}
+	return (end);
+}
+
 /*
  * Frames the request used are zeroed where anybody wrote them; beyond
  * max_kept pages they go back to the host.
@@ -285,23 +301,23 @@ shrink(struct as *as)
 static int
 zero_request(struct as *as)
 {
-	uint64_t i, n, gpa, w;
+	uint64_t first, end, gpa, n = 0, w;
+	const struct slot *s;
 	unsigned u;
 
-	if (as->nslot == 1)
-		return (0);
 	for (u = 1; u < as->nslot; u++)
 		if (vm_dirty_log(as->vm, u, as->slot[u].log.w) != 0)
 			return (-1);
-	for (u = 1, n = 0; u < as->nslot; u++) {
-		for (i = 0; i < as->slot[u].size / PAGE_SZ; i++) {
-			gpa = as->slot[u].gpa + i * PAGE_SZ;
-			w = (gpa - as->lo) / PAGE_SZ;
-			if (!bit_get(&as->used, w) || bit_get(&as->pt, w))
-				continue;
-			if (!bit_get(&as->slot[u].log, i) &&
+	for (u = 1; u < as->nslot; u++) {
+		s = &as->slot[u];
+		first = (s->gpa - as->lo) / PAGE_SZ;
+		end = first + s->size / PAGE_SZ;
+		for (w = used_next(as, first, end); w < end;
+		    w = used_next(as, w + 1, end)) {
+			if (!bit_get(&s->log, w - first) &&
 			    !bit_get(&as->rdirty, w))
 				continue;
+			gpa = as->lo + w * PAGE_SZ;
 			if (++n <= as->max_kept || madvise(as->base + gpa,
 			    PAGE_SZ, MADV_DONTNEED) != 0)
 				memset(as->base + gpa, 0, PAGE_SZ);
