@@ -553,12 +553,14 @@ output_due(struct machine *m)
 		m->out_since = 0;
 		return (0);
 	}
-	if (m->out_since == 0) {
-		m->out_since = host_mono();
-		atomic_store(&m->wd->out_since, m->out_since);
-		return (0);
-	}
 	now = host_mono();
+	if (m->out_since == 0) {
+		/* the watchdog may have seen it before */
+		m->out_since = atomic_load(&m->wd->out_since);
+		if (m->out_since == 0)
+			m->out_since = now;
+		atomic_store(&m->wd->out_since, m->out_since);
+	}
 	return (now - m->out_since >= 2000000);
 }
 
