@@ -145,8 +145,14 @@ struct tkvm_image_stats {
 	unsigned	warmups;
 };
 void tkvm_image_stats(const struct tkvm_image *, struct tkvm_image_stats *);
-/* The guest's (first) listening address; its length, 0 if none. */
-socklen_t tkvm_image_listen(const struct tkvm_image *,
+/*
+ * The guest's listeners, or those that guest-listen names: how many, and the
+ * address of number n, its length, 0 if there is none.  Number 0 is the one
+ * that connections go to unless tkvm_fork_listener() says otherwise.
+ */
+#define TKVM_LISTENERS	16
+unsigned tkvm_image_listeners(const struct tkvm_image *);
+socklen_t tkvm_image_listener(const struct tkvm_image *, unsigned n,
     struct sockaddr_storage *);
 
 /* ---- forks --------------------------------------------------------------- */
@@ -182,6 +188,8 @@ void tkvm_fork_log(struct tkvm_fork *, tkvm_log_f *, void *priv);
  */
 int tkvm_fork_open(struct tkvm_fork *, const struct sockaddr *peer,
     socklen_t peerlen, double deadline, struct tkvm_error *err);
+/* The next connections are for this listener. */
+void tkvm_fork_listener(struct tkvm_fork *, unsigned n);
 /* Hand over request bytes: how many fitted (perhaps 0).  Does not run it. */
 size_t tkvm_fork_send(struct tkvm_fork *, const void *, size_t);
 /* No more request bytes on this connection (the guest reads 0). */

@@ -42,6 +42,7 @@ struct tkvm_options {
 	struct strlist	env;		/* NAME=VALUE */
 	char		*cwd;		/* NULL: "/" */
 	char		*listen;	/* kvmserver only: ADDR */
+	char		*guest_listen;	/* PORT, unix:/PATH; NULL: any */
 
 	unsigned	threads;	/* forks */
 	int		ephemeral;

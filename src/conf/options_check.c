@@ -108,6 +108,16 @@ check_numbers(const struct tkvm_options *o, struct tkvm_error *err)
 	return (0);
 }
 
+/* As it is written: what the program listens on is compared as text. */
+static int
+is_port(const char *s)
+{
+	size_t n = strspn(s, "0123456789");
+
+	return (n > 0 && n <= 5 && s[n] == '\0' && *s != '0' &&
+	    strtoul(s, NULL, 10) <= 65535);
+}
+
 static int
 check_listen(const struct tkvm_options *o, struct tkvm_error *err)
 {
@@ -118,6 +128,11 @@ check_listen(const struct tkvm_options *o, struct tkvm_error *err)
 		return (opt_err(o, err, TKVM_E_CONFIG, "listen: expected "
 		    "HOST:PORT, [V6]:PORT or unix:/PATH, got \"%s\"",
 		    o->listen));
+	if (o->guest_listen != NULL && !is_port(o->guest_listen) &&
+	    strncmp(o->guest_listen, "unix:", 5) != 0)
+		return (opt_err(o, err, TKVM_E_CONFIG, "guest-listen: "
+		    "expected PORT or unix:/PATH, got \"%s\"",
+		    o->guest_listen));
 	return (0);
 }
 

@@ -35,6 +35,9 @@ const struct opt_desc opt_table[] = {
 	    "ADDR", "Program",
 	    "serve HOST:PORT, [V6]:PORT or unix:/PATH instead of the address "
 	    "that the program listens on" },
+	{ "guest-listen", 0, OPT_STRING, ALL, F(guest_listen), 0, 0, NULL,
+	    "PORT", "Program", "of several listeners of the program: serve "
+	    "only the one on PORT, or unix:/PATH" },
 
 	/* Machines */
 	{ "threads", 't', OPT_UINT, ALL, F(threads), 0, 1024, "1",

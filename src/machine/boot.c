@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "conf/addr_rule.h"
 #include "conn/http_write.h"
 #include "linux/sys_files.h"
 #include "machine/priv.h"
@@ -54,13 +55,24 @@ tkvm_image_stats(const struct tkvm_image *img, struct tkvm_image_stats *st)
 	*st = img->st;
 }
 
-socklen_t
-tkvm_image_listen(const struct tkvm_image *img, struct sockaddr_storage *sa)
+unsigned
+tkvm_image_listeners(const struct tkvm_image *img)
 {
 
 	CHECK_OBJ_NOTNULL(img, IMAGE_MAGIC);
-	*sa = img->listen;
-	return (img->listen_len);
+	return (img->nlistener);
+}
+
+socklen_t
+tkvm_image_listener(const struct tkvm_image *img, unsigned n,
+    struct sockaddr_storage *sa)
+{
+
+	CHECK_OBJ_NOTNULL(img, IMAGE_MAGIC);
+	if (n >= img->nlistener)
+		return (0);
+	*sa = img->listener[n].sa;
+	return (img->listener[n].len);
 }
 
 /* ---- a new machine ---------------------------------------------------------------------------- */
@@ -126,9 +138,49 @@ machine_setup(struct machine *m, struct tkvm_error *err)
 
 /* ---- until it listens --------------------------------------------------------------------------- */
 
+/* The address of an open socket that listens; its length, 0: it is none. */
+static socklen_t
+listen_address(const struct machine *m, uint32_t ofd,
+    struct sockaddr_storage *sa)
+{
+	const struct gk_ofd *o = &m->gk->ofd[ofd];
+	const struct gk_addr *a;
+	unsigned i, len;
+
+	(void)memset(sa, 0, sizeof *sa);
+	i = o->u.sock.addr1;
+	if (o->kind != GK_LISTENER || i == 0 || i > GK_NADDR)
+		return (0);
+	a = &m->gk->addr[i - 1];
+	len = a->len;
+	if (len < sizeof sa->ss_family || len > sizeof a->sa)
+		return (0);
+	memcpy(sa, a->sa, len);
+	return ((socklen_t)len);
+}
+
+/* Does guest-listen name this one? */
+static int
+is_wanted(const struct machine *m, uint32_t ofd)
+{
+	const char *want = m->opt->guest_listen;
+	struct sockaddr_storage ss;
+	char text[ADDR_TEXT], *port;
+	socklen_t len;
+
+	len = listen_address(m, ofd, &ss);
+	if (len == 0 || want == NULL)
+		return (len != 0);
+	(void)addr_text((struct sockaddr *)&ss, len, text);
+	if (ss.ss_family == AF_UNIX)
+		return (!strcmp(text, want));
+	port = strrchr(text, ':');
+	return (port != NULL && !strcmp(port + 1, want));
+}
+
 /* The listener (ofd) that a waiting thread waits for, or -1. */
 static int
-find_listener(struct machine *m)
+find_waited(struct machine *m)
 {
 	const struct thread *t;
 	struct gk_ctx c;
@@ -144,6 +196,23 @@ find_listener(struct machine *m)
 		if (l > 0)
 			return (l - 1);
 	}
+	return (-1);
+}
+
+/* The listener that requests go to, once there is one; -1 */
+static int
+find_listener(struct machine *m)
+{
+	uint32_t u;
+	int l;
+
+	l = find_waited(m);
+	if (l < 0 || m->opt->guest_listen == NULL ||
+	    is_wanted(m, (uint32_t)l))
+		return (l);
+	for (u = 0; u < GK_NOFD; u++)
+		if (is_wanted(m, u))
+			return ((int)u);
 	return (-1);
 }
 
@@ -164,6 +233,10 @@ boot_error(struct machine *m, struct tkvm_error *err, const char *when)
 	else
 		(void)snprintf(err->text + strlen(err->text),
 		    sizeof err->text - strlen(err->text), " %s", when);
+	if (m->opt->guest_listen != NULL && find_waited(m) >= 0)
+		(void)snprintf(err->text + strlen(err->text),
+		    sizeof err->text - strlen(err->text), "; it listens, but "
+		    "not on %s (guest-listen)", m->opt->guest_listen);
 	if (m->refused_by != NULL)
 		(void)snprintf(err->text + strlen(err->text),
 		    sizeof err->text - strlen(err->text), "; it was not "
@@ -311,21 +384,37 @@ headroom(struct machine *m)
 	}
 }
 
+/* Of several with one address (SO_REUSEPORT) the first is enough. */
 static void
-take_listen_address(struct tkvm_image *img)
+add_listener(struct tkvm_image *img, uint32_t ofd)
 {
-	const struct machine *m = img->m;
-	const struct gk_ofd *o = &m->gk->ofd[m->listener];
-	unsigned i = o->u.sock.addr1;
-	const struct gk_addr *a;
+	struct sockaddr_storage ss;
+	unsigned u, n = img->nlistener;
+	socklen_t len;
 
-	if (i == 0 || i > GK_NADDR)
+	len = listen_address(img->m, ofd, &ss);
+	for (u = 0; u < n; u++)
+		if (img->listener[u].len == len &&
+		    !memcmp(&img->listener[u].sa, &ss, len))
+			return;
+	if (n == TKVM_LISTENERS)
 		return;
-	a = &m->gk->addr[i - 1];
-	if (a->len == 0 || a->len > sizeof a->sa)
-		return;
-	memcpy(&img->listen, a->sa, a->len);
-	img->listen_len = a->len;
+	img->listener[n].ofd = ofd;
+	img->listener[n].len = len;
+	img->listener[n].sa = ss;
+	img->nlistener++;
+}
+
+/* The one that it waits for comes first. */
+static void
+take_listeners(struct tkvm_image *img)
+{
+	uint32_t u;
+
+	add_listener(img, (uint32_t)img->m->listener);
+	for (u = 0; u < GK_NOFD; u++)
+		if (is_wanted(img->m, u))
+			add_listener(img, u);
 }
 
 /* See do_getpid() in the blob. */
@@ -359,7 +448,7 @@ freeze(struct tkvm_image *img, struct tkvm_error *err)
 	files_freeze(m);
 	if (machine_park(m) != 0)
 		return (err_set(err, TKVM_E_KVM, "KVM_GET_XSAVE failed"));
-	take_listen_address(img);
+	take_listeners(img);
 	img->mono = machine_mono(m);
 	img->st.boot_exits = m->st.exits;
 	img->st.threads = m->proc.nthreads;

@@ -227,6 +227,20 @@ same_conn(struct tkvm_fork *f)
 	    host_mono() - since < KEEP_IDLE);
 }
 
+void
+tkvm_fork_listener(struct tkvm_fork *f, unsigned n)
+{
+	int ofd;
+
+	CHECK_OBJ_NOTNULL(f, FORK_MAGIC);
+	if (f->image == NULL || n >= f->image->nlistener)
+		return;
+	ofd = (int)f->image->listener[n].ofd;
+	if (ofd != f->m->listener)
+		f->kept = 0;	/* a connection to another */
+	f->m->listener = ofd;
+}
+
 static int
 new_conn(struct tkvm_fork *f, const struct sockaddr *peer, socklen_t peerlen,
     struct tkvm_error *err)

@@ -106,8 +106,12 @@ struct tkvm_image {
 	struct machine	*m;		/* frozen: no vm, no vcpu */
 	uint64_t	mono;		/* guest monotonic ns at freeze */
 	struct tkvm_image_stats st;
-	struct sockaddr_storage listen;
-	socklen_t	listen_len;
+	struct {
+		uint32_t	ofd;
+		socklen_t	len;
+		struct sockaddr_storage sa;
+	} listener[TKVM_LISTENERS];
+	unsigned	nlistener;
 	/* what forks have learned about the pages a request writes */
 	pthread_mutex_t	mtx;
 	uint32_t	*learned, nlearned;

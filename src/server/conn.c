@@ -53,7 +53,7 @@ conn_alloc(struct srv *s)
  * getpeername() gives what it expects.
  */
 static void
-set_peer(const struct srv *s, struct conn *c, const struct sockaddr *sa,
+set_peer(struct conn *c, const struct sockaddr *sa,
     socklen_t len)
 {
 	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6 };
@@ -64,7 +64,7 @@ set_peer(const struct srv *s, struct conn *c, const struct sockaddr *sa,
 		(void)memcpy(&in, sa, sizeof in);
 		c->peer.in = in;
 		c->peerlen = sizeof in;
-		if (s->guest_family != AF_INET6)
+		if (c->listener->guest_family != AF_INET6)
 			return;
 		in6.sin6_port = in.sin_port;
 		in6.sin6_addr.s6_addr[10] = in6.sin6_addr.s6_addr[11] = 0xff;
@@ -76,7 +76,7 @@ set_peer(const struct srv *s, struct conn *c, const struct sockaddr *sa,
 		(void)memcpy(&in6, sa, sizeof in6);
 		c->peer.in6 = in6;
 		c->peerlen = sizeof in6;
-		if (s->guest_family != AF_INET ||
+		if (c->listener->guest_family != AF_INET ||
 		    !IN6_IS_ADDR_V4MAPPED(&in6.sin6_addr))
 			return;
 		in.sin_port = in6.sin6_port;
@@ -88,7 +88,8 @@ set_peer(const struct srv *s, struct conn *c, const struct sockaddr *sa,
 
 /* NULL when memory is short.  The caller owns it. */
 struct conn *
-conn_new(struct srv *s, int fd, const struct sockaddr *sa, socklen_t salen)
+conn_new(struct srv *s, const struct listener *l, int fd,
+    const struct sockaddr *sa, socklen_t salen)
 {
 	struct conn *c;
 
@@ -100,6 +101,7 @@ conn_new(struct srv *s, int fd, const struct sockaddr *sa, socklen_t salen)
 	AZ(c->in);
 	AZ(c->out);
 	c->fd = fd;
+	c->listener = l;
 	atomic_store(&c->ev, EV_OWNED);
 	c->state = CONN_HEAD;
 	c->added = c->want_out = c->drained = 0;
@@ -107,7 +109,7 @@ conn_new(struct srv *s, int fd, const struct sockaddr *sa, socklen_t salen)
 	c->close_after = c->linger = c->reset_after = 0;
 	c->off = c->len = c->size = c->parsed = 0;
 	c->out_off = c->out_len = c->out_size = 0;
-	set_peer(s, c, sa, salen);
+	set_peer(c, sa, salen);
 	conn_deadline(c, T_READ);
 	c->id = atomic_fetch_add(&s->n.connections, 1) + 1;
 	return (c);

@@ -1,8 +1,8 @@
 /*-
  * SPDX-License-Identifier: BSD-2-Clause
  *
- * The socket that kvmserver serves: where the guest listens, if that is
- * allowed, or where --listen says.
+ * The sockets that kvmserver serves: where the guest listens, as far as that
+ * is allowed, or where --listen says.
  */
 
 #include <errno.h>
@@ -18,34 +18,6 @@
 #include "error.h"
 #include "obj.h"
 #include "server/server.h"
-
-/* Which address? */
-static int
-choose(const struct srv *s, struct sockaddr_storage *ss, socklen_t *len,
-    struct tkvm_error *err)
-{
-	const struct tkvm_options *o = s->opt;
-	char text[ADDR_TEXT];
-
-	if (o->listen != NULL) {
-		if (addr_parse(o->listen, ss, len) == 0)
-			return (0);
-		return (err_set(err, TKVM_E_CONFIG, "listen: expected "
-		    "HOST:PORT, [V6]:PORT or unix:/PATH, got \"%s\"",
-		    o->listen));
-	}
-	(void)memset(ss, 0, sizeof *ss);
-	*len = tkvm_image_listen(s->image, ss);
-	if (*len == 0)
-		return (err_set(err, TKVM_E_BOOT, "tenant \"%s\": the program "
-		    "listens nowhere (use --listen=ADDR)", o->tenant));
-	if (opt_may_listen(o, (struct sockaddr *)ss, *len))
-		return (0);
-	(void)addr_text((struct sockaddr *)ss, *len, text);
-	return (err_set(err, TKVM_E_CONFIG, "tenant \"%s\": the program "
-	    "listens on %s, which is not allowed (use --allow-listen=%s, or "
-	    "--listen=ADDR to serve another address)", o->tenant, text, text));
-}
 
 static int
 bind_failed(const struct sockaddr_storage *ss, socklen_t len,
@@ -117,83 +89,169 @@ open_socket(struct sockaddr_storage *ss, socklen_t *len)
 }
 
 static void
-set_options(int fd, int family)
+set_options(int fd, int family, int v6only)
 {
-	const int one = 1, zero = 0;
+	const int one = 1;
 
 	if (family == AF_UNIX)
 		return;
 	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
 	if (family == AF_INET6)
-		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero,
-		    sizeof zero);
+		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only,
+		    sizeof v6only);
 	/* Connections inherit it: answers are written in one piece anyway */
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
 	/* A connection without a request yet is nobody's business. */
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &one, sizeof one);
 }
 
-int
-listen_open(struct srv *s, struct tkvm_error *err)
+/* Another of ours has the IPv4 half of this port? */
+static int
+has_v4(const struct srv *s, const struct sockaddr_storage *ss)
 {
-	struct sockaddr_storage ss, guest;
-	char text[ADDR_TEXT];
-	socklen_t len;
+	struct sockaddr_storage o;
+	unsigned u;
 
-	CHECK_OBJ_NOTNULL(s, SRV_MAGIC);
-	if (choose(s, &ss, &len, err) != 0)
-		return (-1);
-	(void)memset(&guest, 0, sizeof guest);
-	if (tkvm_image_listen(s->image, &guest) > 0)
-		s->guest_family = guest.ss_family;
-	if (ss.ss_family == AF_UNIX)
-		remove_stale(&ss, len);
-	s->lfd = open_socket(&ss, &len);
-	if (s->lfd < 0)
-		return (bind_failed(&ss, len, err));
-	set_options(s->lfd, ss.ss_family);
-	if (bind(s->lfd, (struct sockaddr *)&ss, len) != 0 ||
-	    listen(s->lfd, SOMAXCONN) != 0) {
-		(void)bind_failed(&ss, len, err);
-		(void)close(s->lfd);
-		s->lfd = -1;
+	if (ss->ss_family != AF_INET6 || s->opt->listen != NULL)
+		return (0);
+	for (u = 0; u < tkvm_image_listeners(s->image); u++)
+		if (tkvm_image_listener(s->image, u, &o) > 0 &&
+		    o.ss_family == AF_INET &&
+		    ((struct sockaddr_in *)&o)->sin_port ==
+		    ((const struct sockaddr_in6 *)ss)->sin6_port)
+			return (1);
+	return (0);
+}
+
+/* Serve this address for the guest's listener nr. */
+static int
+serve_address(struct srv *s, unsigned nr, struct sockaddr_storage *ss,
+    socklen_t len, struct tkvm_error *err)
+{
+	struct listener *l = &s->listener[s->nlistener];
+	struct sockaddr_storage guest;
+	char text[ADDR_TEXT];
+	int v6only = has_v4(s, ss);
+
+	l->nr = nr;
+	if (tkvm_image_listener(s->image, nr, &guest) > 0)
+		l->guest_family = guest.ss_family;
+	if (ss->ss_family == AF_UNIX)
+		remove_stale(ss, len);
+	l->fd = open_socket(ss, &len);
+	if (l->fd < 0)
+		return (bind_failed(ss, len, err));
+	set_options(l->fd, ss->ss_family, v6only);
+	if (bind(l->fd, (struct sockaddr *)ss, len) != 0 ||
+	    listen(l->fd, SOMAXCONN) != 0) {
+		(void)bind_failed(ss, len, err);
+		(void)close(l->fd);
 		return (-1);
 	}
+	s->nlistener++;
 	/* Port 0 has become a real one. */
-	(void)getsockname(s->lfd, (struct sockaddr *)&ss, &len);
-	(void)addr_text((struct sockaddr *)&ss, len, text);
-	if (ss.ss_family != AF_UNIX)
-		(void)snprintf(s->host, sizeof s->host, "%s", text);
+	(void)getsockname(l->fd, (struct sockaddr *)ss, &len);
+	(void)addr_text((struct sockaddr *)ss, len, text);
+	if (ss->ss_family != AF_UNIX)
+		(void)snprintf(l->host, sizeof l->host, "%s", text);
 	else {
-		(void)snprintf(s->host, sizeof s->host, "localhost");
+		(void)snprintf(l->host, sizeof l->host, "localhost");
 		if (text[5] == '/')
-			s->unlink = strdup(text + 5);
+			l->unlink = strdup(text + 5);
 	}
 	logf_line(TKVM_LOG_INFO, "tenant \"%s\": serving %s",
 	    s->opt->tenant, text);
 	return (0);
 }
 
-/* No new connections; workers may still have the socket in hand. */
+/* Where --listen says: the first of the guest's. */
+static int
+serve_listen(struct srv *s, struct tkvm_error *err)
+{
+	struct sockaddr_storage ss;
+	socklen_t len;
+
+	if (addr_parse(s->opt->listen, &ss, &len) == 0)
+		return (serve_address(s, 0, &ss, len, err));
+	return (err_set(err, TKVM_E_CONFIG, "listen: expected "
+	    "HOST:PORT, [V6]:PORT or unix:/PATH, got \"%s\"",
+	    s->opt->listen));
+}
+
+/* The guest's own address; one that is not allowed is left out. */
+static int
+serve_guest(struct srv *s, unsigned nr, struct tkvm_error *err)
+{
+	const char *tenant = s->opt->tenant;
+	struct sockaddr_storage ss;
+	char text[ADDR_TEXT];
+	socklen_t len;
+
+	len = tkvm_image_listener(s->image, nr, &ss);
+	if (len == 0)
+		return (0);
+	if (opt_may_listen(s->opt, (struct sockaddr *)&ss, len))
+		return (serve_address(s, nr, &ss, len, err));
+	(void)addr_text((struct sockaddr *)&ss, len, text);
+	if (tkvm_image_listeners(s->image) > 1)
+		logf_line(TKVM_LOG_INFO, "tenant \"%s\": the program listens "
+		    "on %s, which is not allowed (allow-listen)", tenant,
+		    text);
+	if (err->code == TKVM_OK)
+		(void)err_set(err, TKVM_E_CONFIG, "tenant \"%s\": the program "
+		    "listens on %s, which is not allowed (use "
+		    "--allow-listen=%s, or --listen=ADDR to serve another "
+		    "address)", tenant, text, text);
+	return (0);
+}
+
+int
+listen_open(struct srv *s, struct tkvm_error *err)
+{
+	unsigned u;
+
+	CHECK_OBJ_NOTNULL(s, SRV_MAGIC);
+	if (s->opt->listen != NULL)
+		return (serve_listen(s, err));
+	err->code = TKVM_OK;
+	for (u = 0; u < tkvm_image_listeners(s->image); u++)
+		if (serve_guest(s, u, err) != 0)
+			return (-1);
+	if (s->nlistener > 0) {
+		err->code = TKVM_OK;
+		return (0);
+	}
+	if (err->code != TKVM_OK)
+		return (-1);
+	return (err_set(err, TKVM_E_BOOT, "tenant \"%s\": the program "
+	    "listens nowhere (use --listen=ADDR)", s->opt->tenant));
+}
+
+/* No new connections; workers may still have the sockets in hand. */
 void
 listen_stop(struct srv *s)
 {
+	struct listener *l;
+	unsigned u;
 
 	CHECK_OBJ_NOTNULL(s, SRV_MAGIC);
-	if (s->unlink != NULL)
-		(void)unlink(s->unlink);
-	free(s->unlink);
-	s->unlink = NULL;
-	if (s->lfd >= 0)
-		(void)shutdown(s->lfd, SHUT_RDWR);
+	for (u = 0; u < s->nlistener; u++) {
+		l = &s->listener[u];
+		if (l->unlink != NULL)
+			(void)unlink(l->unlink);
+		free(l->unlink);
+		l->unlink = NULL;
+		(void)shutdown(l->fd, SHUT_RDWR);
+	}
 }
 
 void
 listen_close(struct srv *s)
 {
+	unsigned u;
 
 	CHECK_OBJ_NOTNULL(s, SRV_MAGIC);
-	if (s->lfd >= 0)
-		(void)close(s->lfd);
-	s->lfd = -1;
+	for (u = 0; u < s->nlistener; u++)
+		(void)close(s->listener[u].fd);
+	s->nlistener = 0;
 }

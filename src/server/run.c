@@ -226,7 +226,7 @@ run_main(const struct args *a)
 	}
 	more_files();
 	s->opt = a->opt;
-	s->ep = s->wake = s->probe = s->lfd = -1;
+	s->ep = s->wake = s->probe = -1;
 	TAILQ_INIT(&s->queue);
 	(void)pthread_mutex_init(&s->qmtx, NULL);
 	(void)pthread_mutex_init(&s->cmtx, NULL);

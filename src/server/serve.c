@@ -119,7 +119,7 @@ build_head(struct xfer *x)
 
 	http_write_init(&hw, x->w->io, IO_SIZE);
 	http_write_request(&hw, r->method, b + r->url,
-	    r->has_host ? NULL : x->w->srv->host);
+	    r->has_host ? NULL : c->listener->host);
 	for (u = 0; u < r->nheader; u++) {
 		name = b + r->header[u].name;
 		if (!req_is_hop(name) && (strcasecmp(name, "Host") == 0 ||
@@ -429,6 +429,7 @@ exchange(struct xfer *x)
 	enum phase ph;
 
 	tkvm_fork_client(x->fork, c->id);
+	tkvm_fork_listener(x->fork, c->listener->nr);
 	if (tkvm_fork_open(x->fork, c->peerlen > 0 ? &c->peer.sa : NULL,
 	    c->peerlen, x->deadline, &x->err) != 0)
 		return (PH_ERROR);

@@ -55,6 +55,7 @@
 
 #define IN_A_ROW	16		/* requests of one, if others wait */
 
+struct listener;
 struct srv;
 struct worker;
 
@@ -83,6 +84,7 @@ struct conn {
 	unsigned	magic;
 #define CONN_MAGIC	0x434f4e31
 	int		fd;
+	const struct listener *listener;	/* it came from there */
 	_Atomic unsigned ev;
 	_Atomic int64_t	deadline;	/* ms; 0: none */
 	enum conn_state	state;
@@ -135,19 +137,27 @@ struct worker {
 	char		*out;		/* answers */
 };
 
+/* A socket of ours, for one of the guest. */
+struct listener {
+	int		fd;
+	unsigned	nr;		/* tkvm_fork_listener() */
+	sa_family_t	guest_family;
+	char		host[140];	/* for clients that name none */
+	char		*unlink;	/* our Unix socket */
+};
+
 struct srv {
 	unsigned	magic;
 #define SRV_MAGIC	0x53525631
 	const struct tkvm_options *opt;
 	struct tkvm_image *image;
 	struct tkvm_pool *pool;
-	int		guest_family;	/* of its listener */
-	char		host[140];	/* for clients that name none */
+	struct listener	listener[TKVM_LISTENERS];
+	unsigned	nlistener;
 
-	int		ep, wake, probe, lfd;
+	int		ep, wake, probe;
 	_Atomic int64_t	probed;		/* ms; the probe is under way since */
 	int64_t		lag;		/* ms; the usher's measure */
-	char		*unlink;	/* our Unix socket */
 	_Atomic int	stop;
 	_Atomic unsigned busy;		/* workers with a request */
 	unsigned	nworker;
@@ -195,8 +205,8 @@ void workers_tick(struct srv *, int64_t now);
 void queue_push(struct srv *, struct conn *, int64_t lag);
 
 /* conn.c */
-struct conn *conn_new(struct srv *, int fd, const struct sockaddr *,
-    socklen_t);
+struct conn *conn_new(struct srv *, const struct listener *, int fd,
+    const struct sockaddr *, socklen_t);
 void conn_close(struct srv *, struct conn *);
 void conn_free_all(struct srv *);
 void conn_deadline(struct conn *, int seconds);

@@ -19,7 +19,7 @@
 #define ACCEPT_QUIET	60000		/* ms between two complaints */
 
 /* What an event that is not a connection's carries. */
-static char is_listener, is_wake, is_probe;
+static char is_wake, is_probe;
 
 /* ---- the queue ----------------------------------------------------------- */
 
@@ -107,7 +107,7 @@ accept_failed(int e)
  * its request is probably there; the others go to whoever is free.
  */
 static void
-accept_all(struct worker *w)
+accept_all(struct worker *w, const struct listener *l)
 {
 	struct sockaddr_storage ss;
 	struct srv *s = w->srv;
@@ -117,7 +117,7 @@ accept_all(struct worker *w)
 
 	for (;;) {
 		len = sizeof ss;
-		fd = accept4(s->lfd, (struct sockaddr *)&ss, &len,
+		fd = accept4(l->fd, (struct sockaddr *)&ss, &len,
 		    SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
 			continue;
@@ -127,7 +127,7 @@ accept_all(struct worker *w)
 		}
 		if (len < (socklen_t)sizeof ss.ss_family)
 			ss.ss_family = AF_UNIX;
-		c = conn_new(s, fd, (struct sockaddr *)&ss, len);
+		c = conn_new(s, l, fd, (struct sockaddr *)&ss, len);
 		if (c == NULL) {
 			(void)close(fd);
 			break;
@@ -142,12 +142,26 @@ accept_all(struct worker *w)
 
 /* ---- workers ------------------------------------------------------------- */
 
+/* The listener that the event is about, or NULL */
+static const struct listener *
+event_listener(const struct srv *s, const struct epoll_event *ee)
+{
+	unsigned u;
+
+	for (u = 0; u < s->nlistener; u++)
+		if (ee->data.ptr == &s->listener[u])
+			return (&s->listener[u]);
+	return (NULL);
+}
+
 static void
 handle(struct worker *w, const struct epoll_event *ee)
 {
+	const struct listener *l;
 
-	if (ee->data.ptr == &is_listener)
-		accept_all(w);
+	l = event_listener(w->srv, ee);
+	if (l != NULL)
+		accept_all(w, l);
 	else if (ee->data.ptr == &is_probe)
 		atomic_store(&w->srv->probed, 0);
 	else if (ee->data.ptr != &is_wake)
@@ -214,6 +228,17 @@ add_event(const struct srv *s, int fd, void *what)
 	return (epoll_ctl(s->ep, EPOLL_CTL_ADD, fd, &ee));
 }
 
+static int
+add_listeners(struct srv *s)
+{
+	unsigned u;
+
+	for (u = 0; u < s->nlistener; u++)
+		if (add_event(s, s->listener[u].fd, &s->listener[u]) != 0)
+			return (-1);
+	return (0);
+}
+
 int
 workers_start(struct srv *s, struct tkvm_error *err)
 {
@@ -228,7 +253,7 @@ workers_start(struct srv *s, struct tkvm_error *err)
 	    worker_init(&s->usher, s, 0) != 0 ||
 	    add_event(s, s->wake, &is_wake) != 0 ||
 	    add_event(s, s->probe, &is_probe) != 0 ||
-	    add_event(s, s->lfd, &is_listener) != 0)
+	    add_listeners(s) != 0)
 		return (err_set(err, TKVM_E_MEMORY,
 		    "cannot start: %s", strerror(errno)));
 	for (u = 0; u < s->opt->threads; u++) {
@@ -345,6 +370,7 @@ void
 workers_tick(struct srv *s, int64_t now)
 {
 	static int64_t last;
+	unsigned u;
 
 	CHECK_OBJ_NOTNULL(s, SRV_MAGIC);
 	if (atomic_load(&s->busy) >= s->nworker)
@@ -354,5 +380,7 @@ workers_tick(struct srv *s, int64_t now)
 		return;
 	last = now;
 	tick_expire(s, now);
-	accept_all(&s->usher);	/* if a worker was out of descriptors */
+	/* If a worker was out of descriptors */
+	for (u = 0; u < s->nlistener; u++)
+		accept_all(&s->usher, &s->listener[u]);
 }

@@ -76,9 +76,9 @@ class Server:
     been the same process all the time; `stats` is what it wrote then.
     """
 
-    def __init__(self, program, *options, listen=None,
+    def __init__(self, program, *options, listen=None, at=None,
                  allow=("--allow-all",), env=None, wait=60):
-        self.port = free_port()
+        self.port = at or free_port()
         self.address = listen or "127.0.0.1:%d" % self.port
         self.dir = tempfile.TemporaryDirectory(prefix="tkvm-server.")
         self.log = os.path.join(self.dir.name, "log")
@@ -161,6 +161,19 @@ class Server:
         s = socket.create_connection(("127.0.0.1", self.port), timeout)
         s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return s
+
+    def get_at(self, at):
+        """The body from another port, or from a Unix socket; None: nobody
+        listens there."""
+        keep = self.address, self.port
+        self.address = "unix:" + at if isinstance(at, str) else ""
+        self.port = at
+        try:
+            return self.get("/").body
+        except (ConnectionRefusedError, FileNotFoundError):
+            return None
+        finally:
+            self.address, self.port = keep
 
     def client(self, timeout=QUICK):
         return Client(self, timeout)

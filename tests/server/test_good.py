@@ -3,6 +3,7 @@
 
 import http.client
 import os
+import tempfile
 import time
 
 from harness import (MIB, PYTHON, QUICK, Server, check, find,
@@ -341,6 +342,44 @@ def addresses():
     s.command += ["-e", "-w", "4", *SERVERS["static"]]
     with s:
         check(s.get("/count").body == b"5", "options behind run")
+
+
+@test
+def listeners():
+    """Three of one program: all are served, or the one that is named."""
+    first, second = free_port(), free_port()
+    with tempfile.TemporaryDirectory(prefix="tkvm-listen.") as folder:
+        path = os.path.join(folder, "sock")
+        program = [PYTHON, guest("py/listeners.py"), str(first),
+                   str(second), path]
+        named = ["--guest-listen=%d" % second]
+        # Freezing waits for the thread that sleeps: its timer is due.
+        with Server(program, "-e", "-t", "2", "--verify-reset", *named,
+                    listen="", at=second) as s:
+            # Only this one is served.
+            check(s.get_at(second) == b"second 1\n", "named")
+            check(s.get_at(first) is None, "not named")
+        with Server(program, "-e", "-t", "2", "--verify-reset", *named) as s:
+            check(s.get("/").body == b"second 1\n", "named, elsewhere")
+        with Server(program, "-e", "-t", "2", "--verify-reset",
+                    listen="", at=first) as s:
+            for _ in range(5):
+                check(s.get_at(first) == b"first 1\n", "first")
+                check(s.get_at(second) == b"second 1\n", "second")
+                check(s.get_at(path) == b"unix 1\n", "unix")
+        check(not os.path.exists(path), "the socket is left over")
+        allow = ["--allow-read", "--allow-write", "--allow-listen=:%d" % first]
+        with Server(program, "-t", "1", listen="", at=first,
+                    allow=allow) as s:
+            check(s.get_at(first) == b"first 1\n", "allowed")
+            check(s.get_at(second) is None, "not allowed")
+            check(s.get_at(first) == b"first 2\n", "resident")
+        with Server(program, "-t", "1", listen="", at=first) as s:
+            for i in range(1, 5):
+                for at, name in ((first, "first"), (second, "second"),
+                                 (path, "unix")):
+                    check(s.get_at(at) == b"%s %d\n" % (name.encode(), i),
+                          "resident", name)
 
 
 @test

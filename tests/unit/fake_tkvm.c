@@ -146,13 +146,31 @@ tkvm_image_stats(const struct tkvm_image *img, struct tkvm_image_stats *st)
 	st->boot_exits = 77;
 }
 
+unsigned
+tkvm_image_listeners(const struct tkvm_image *img)
+{
+
+	CHECK_OBJ_NOTNULL(img, IMAGE_MAGIC);
+	return (1);
+}
+
+void
+tkvm_fork_listener(struct tkvm_fork *f, unsigned n)
+{
+
+	CHECK_OBJ_NOTNULL(f, FORK_MAGIC);
+	assert(n == 0);
+}
+
 socklen_t
-tkvm_image_listen(const struct tkvm_image *img, struct sockaddr_storage *ss)
+tkvm_image_listener(const struct tkvm_image *img, unsigned n,
+    struct sockaddr_storage *ss)
 {
 	const char *s = getenv("FAKE_LISTEN");
 	socklen_t len;
 
 	CHECK_OBJ_NOTNULL(img, IMAGE_MAGIC);
+	assert(n == 0);
 	if (addr_parse(s == NULL ? "127.0.0.1:0" : s, ss, &len) != 0)
 		return (0);
 	return (len);
