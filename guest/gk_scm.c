@@ -103,7 +103,7 @@ gk_scm_send(struct gk *gk, const struct gk_ctl *ctl, uint32_t reader,
 {
 	struct gk_scm *s = gk_scm_free(gk);
 	struct gk_ofd *o;
-	uint32_t i;
+	uint32_t i, o1;
 
 	if (s == NULL || ctl->n == 0)
 		return;
@@ -111,10 +111,12 @@ gk_scm_send(struct gk *gk, const struct gk_ctl *ctl, uint32_t reader,
 	s->pos = pos;
 	s->len = len;
 	for (i = 0; i < ctl->n; i++) {
-		s->ofd1[i] = ctl->ofd1[i];
-		o = gk_ofd_at(gk, (uint32_t)ctl->ofd1[i] - 1);
-		if (o != NULL)
-			GK_WR(o->refs, (uint16_t)(GK_RD(o->refs) + 1));
+		o1 = ctl->ofd1[i];
+		s->ofd1[i] = (uint16_t)o1;
+		if (o1 == 0 || o1 > GK_NOFD)
+			continue;
+		o = &gk->ofd[o1 - 1];
+		GK_WR(o->refs, (uint16_t)(GK_RD(o->refs) + 1));
 	}
 	s->owner1 = (uint16_t)(reader + 1);
 	i = (uint32_t)(s - gk->scm) + 1;

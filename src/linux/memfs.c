@@ -412,14 +412,18 @@ mfs_unlink(struct machine *m, uint32_t dirno, const char *name, int rmdir)
 static int
 is_above(struct machine *m, uint32_t above, uint32_t ino)
 {
+	const struct mfs_inode *i;
 	unsigned n;
 
-	for (n = 0; n < MFS_NINO && dir_get(m, ino) != NULL; n++) {
+	for (n = 0; n < MFS_NINO; n++) {
+		i = dir_get(m, ino);
+		if (i == NULL)
+			break;
 		if (ino == above)
 			return (1);
 		if (ino <= MFS_NROOT)
 			break;
-		ino = m->mfs->inode[ino].parent;
+		ino = i->parent;
 	}
 	return (0);
 }
