@@ -23,6 +23,7 @@
 
 struct settling {
 	uint64_t	span, skipped;
+	uint64_t	until;		/* host ns: that is enough */
 	unsigned	wakes;		/* timers that fired */
 	unsigned	read;		/* the last one that read the time */
 	unsigned	period;		/* wakes between two such; 0: unknown */
@@ -32,7 +33,7 @@ static int
 go_on(const struct settling *s)
 {
 
-	if (s->wakes == MAX_WAKES)
+	if (s->wakes == MAX_WAKES || host_mono() >= s->until)
 		return (0);
 	if (s->skipped < s->span)
 		return (1);
@@ -91,10 +92,15 @@ int
 machine_settle(struct machine *m, struct tkvm_error *err)
 {
 	struct settling s = { .span = (uint64_t)(m->opt->settle_time * NS) };
+	uint64_t now, left;
 	int i;
 
 	if (s.span == 0)
 		return (0);
+	/* What it does at each may take long, too: boot in time all the same. */
+	now = host_mono();
+	left = m->deadline > now ? (m->deadline - now) / 2 : 0;
+	s.until = now + (left < PATIENCE * s.span ? left : PATIENCE * s.span);
 	clock_watch(m, 1);
 	i = settle(m, &s, err);
 	clock_watch(m, 0);

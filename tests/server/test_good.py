@@ -155,6 +155,14 @@ def run_modes():
 
 
 @test
+def settling_ends():
+    """Work at each timer: boot in time, settled or not."""
+    with Server([guest("chttp_static"), "-b", "8080"], "-e",
+                "--max-boot-time", "6") as s:
+        check(s.get("/").body == HELLO, "no answer")
+
+
+@test
 def resident():
     """Without -e a machine remembers."""
     with Server(SERVERS["static"], "-t", "1") as s:
