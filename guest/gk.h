@@ -47,6 +47,7 @@ enum gk_kind {
 	GK_LISTENER,
 	GK_CONN,		/* an emulated connection */
 	GK_PAIR,		/* one end of a socketpair */
+	GK_DGRAM,		/* UDP, or a Unix datagram socket */
 	GK_PIPE_R,
 	GK_PIPE_W,
 	GK_EVENTFD,
@@ -90,7 +91,7 @@ struct gk_ofd {
 		struct {
 			uint32_t	idx;
 		} host;
-		struct {		/* GK_SOCKET, GK_LISTENER */
+		struct {		/* GK_SOCKET, GK_LISTENER, GK_DGRAM */
 			uint16_t	domain, type;
 			uint16_t	proto, nqueue;
 			uint32_t	backlog;
@@ -99,6 +100,11 @@ struct gk_ofd {
 			uint16_t	linger;	/* SO_LINGER's seconds */
 			uint32_t	opts;	/* SO_REUSEADDR and friends */
 			uint32_t	sndbuf, rcvbuf;	/* as asked for; or 0 */
+			/* The rest is GK_DGRAM's. */
+			uint16_t	paddr1;	/* connected to */
+			uint16_t	err;	/* SO_ERROR */
+			uint32_t	rcvtimeo;	/* ms; 0: none */
+			struct gk_ring	rx;	/* from the first one on */
 		} sock;
 		struct {		/* GK_CONN, GK_PAIR */
 			uint16_t	peer1;	/* GK_PAIR: other ofd + 1 */
@@ -269,7 +275,8 @@ void gk_ofd_put(struct gk_ctx *, uint32_t ofd);
  * readiness, and when such a file became ready.
  */
 void gk_ofd_event(struct gk *, uint32_t ofd, uint32_t events);
-/* A GK_SOCKET that the VMM connected becomes a GK_HOST file; 0 or -EINVAL. */
+/* A GK_SOCKET that the VMM connected, or a GK_DGRAM that sends to the outside,
+ * becomes a GK_HOST file; 0 or -EINVAL. */
 int gk_socket_to_host(struct gk_ctx *, uint32_t ofd, uint32_t idx);
 /* Poll events of a description now (EPOLLIN|...); GK_HOST asks the callback. */
 uint32_t gk_ofd_poll(struct gk_ctx *, uint32_t ofd, uint32_t events);
@@ -313,6 +320,13 @@ void gk_conn_put_eof(struct gk_ctx *, uint32_t ofd, uint32_t id);
 size_t gk_conn_get(struct gk_ctx *, uint32_t ofd, uint32_t id, void *, size_t);
 /* The client is gone; what the guest does with it from now on is nobody's. */
 void gk_conn_drop(struct gk_ctx *, uint32_t ofd, uint32_t id);
+
+/* ---- gk_dgram.c --------------------------------------------------------- */
+
+/* Is this (IP) address one of the guest's own? */
+int gk_dgram_local(const void *sa, size_t salen);
+/* Connect to an address of its own where nobody is; 0 or -errno. */
+int64_t gk_dgram_connect_ip(struct gk_ctx *, uint32_t ofd, const void *sa);
 
 /*
  * Bytes from the VMM into whatever the guest can write to as a stream

@@ -196,7 +196,8 @@ gk_queued(struct gk_ctx *ctx, uint32_t ofd, unsigned kind, int out,
 	n = 0;
 	if (r != NULL && gk_ring_view(gk, r, &v) == 0) {
 		n = v.used;
-		if (!out && n >= sizeof(n) && gk_is_framed(&gk->ofd[ofd]))
+		if (!out && n >= sizeof(n) && (kind == GK_DGRAM ||
+		    gk_is_framed(&gk->ofd[ofd])))
 			(void)gk_view_pull(&v, &n, sizeof(n));
 	}
 	return (gk_copyout(ctx, ua, &n, sizeof(n)) ? -GKA_EFAULT : 0);

@@ -107,6 +107,7 @@ gk_ofd_release(struct gk_ctx *ctx, uint32_t idx, unsigned kind)
 	case GK_SOCKET:
 	case GK_LISTENER:
 	case GK_PAIR:
+	case GK_DGRAM:
 		gk_sock_release(ctx, idx, kind);
 		break;
 	case GK_CONN:
@@ -247,8 +248,12 @@ gk_socket_to_host(struct gk_ctx *ctx, uint32_t ofd, uint32_t idx)
 	struct gk_ofd *o;
 
 	o = gk_ofd_kind(gk, ofd, GK_SOCKET);
-	if (o == NULL)
-		return (-GKA_EINVAL);
+	if (o == NULL) {
+		o = gk_ofd_kind(gk, ofd, GK_DGRAM);
+		if (o == NULL)
+			return (-GKA_EINVAL);
+		gk_dgram_release(gk, o);
+	}
 	gk_addr_put(gk, GK_RD(o->u.sock.addr1));
 	gk_zero(&o->u, sizeof(o->u));
 	o->u.host.idx = idx;

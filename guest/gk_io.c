@@ -57,6 +57,8 @@ gk_ring_in(struct gk *gk, uint32_t ofd, unsigned kind, uint32_t *writer)
 	case GK_PAIR:
 		(void)gk_peer(gk, ofd, kind, writer);
 		return (&o->u.conn.rx);
+	case GK_DGRAM:
+		return (&o->u.sock.rx);
 	case GK_PIPE_R:
 		(void)gk_peer(gk, ofd, kind, writer);
 		return (&o->u.pipe.ring);
@@ -226,6 +228,8 @@ gk_input(struct gk_ctx *ctx, struct gk_end *e, struct gk_iter *it)
 	case GK_LISTENER:
 		return (GK_RD(e->o->u.sock.domain) == GKA_AF_UNIX ?
 		    -GKA_EINVAL : -GKA_ENOTCONN);
+	case GK_DGRAM:
+		return (gk_dgram_in(ctx, e, it));
 	case GK_EVENTFD:
 		return (gk_event_read(ctx, e->o, it, e->nonblock));
 	case GK_TIMERFD:
@@ -340,6 +344,8 @@ gk_output(struct gk_ctx *ctx, struct gk_end *e, struct gk_iter *it)
 		if (GK_RD(e->o->u.sock.domain) == GKA_AF_UNIX)
 			return (-GKA_ENOTCONN);
 		return (gk_out_broken(ctx, e, 0));
+	case GK_DGRAM:
+		return (gk_dgram_out(ctx, e, it));
 	case GK_EVENTFD:
 		return (gk_event_write(ctx, e->o, it, e->nonblock));
 	case GK_PIPE_R:
@@ -373,11 +379,12 @@ gk_end_get(struct gk_ctx *ctx, struct gk_end *e, uint64_t fd, uint32_t flags)
 	if (e->o == NULL)
 		return (-GKA_EBADF);
 	e->kind = GK_RD(e->o->kind);
-	if (e->kind == GK_HOST)
+	if (e->kind == GK_HOST || (e->kind == GK_DGRAM && gk_in_blob(ctx)))
 		return (GK_NOTMINE);
 	e->flags = flags;
 	e->oflags = 0;
 	e->ctl = NULL;
+	e->name = NULL;
 	e->nonblock = (GK_RD(e->o->flags) & GKA_O_NONBLOCK) ||
 	    (flags & GKA_MSG_DONTWAIT);
 	return (0);

@@ -9,8 +9,7 @@
 
 #include "gk_priv.h"
 
-/* May the address be one of this guest's own? */
-static int
+int
 gk_is_local(const struct gk_ip *ip)
 {
 	static const uint8_t loop6[16] = { [15] = 1 };
@@ -22,7 +21,7 @@ gk_is_local(const struct gk_ip *ip)
 	    ip->ip[15]) == 0));
 }
 
-static int
+int
 gk_ip_listens(const struct gk_ip *l, const struct gk_ip *to)
 {
 
@@ -34,9 +33,9 @@ gk_ip_listens(const struct gk_ip *l, const struct gk_ip *to)
 	return (to->any || gk_same(l->ip, to->ip, 16));
 }
 
-/* The listener at an address; its index, or GK_NOFD */
-static uint32_t
-gk_find_listener(struct gk *gk, uint16_t domain, const uint8_t *sa, size_t len)
+uint32_t
+gk_find_bound(struct gk *gk, enum gk_kind kind, uint16_t domain,
+    const uint8_t *sa, size_t len)
 {
 	uint32_t i, hi = gk_hi(GK_RD(gk->hi_ofd), GK_NOFD);
 	struct gk_ip to, own;
@@ -50,7 +49,7 @@ gk_find_listener(struct gk *gk, uint16_t domain, const uint8_t *sa, size_t len)
 			return (GK_NOFD);
 	}
 	for (i = 0; i < hi; i++) {
-		if (GK_RD(gk->ofd[i].kind) != GK_LISTENER)
+		if (GK_RD(gk->ofd[i].kind) != kind)
 			continue;
 		od = GK_RD(gk->ofd[i].u.sock.domain);
 		olen = gk_addr_read(gk, GK_RD(gk->ofd[i].u.sock.addr1), osa);
@@ -152,7 +151,7 @@ gk_connect(struct gk_ctx *ctx, const uint64_t a[6])
 	r = gk_sock_get(ctx, (uint32_t)a[0], &o, &idx, &kind);
 	if (r != 0)
 		return (r);
-	if (kind != GK_SOCKET)
+	if (kind != GK_SOCKET && kind != GK_DGRAM)
 		return (kind == GK_LISTENER &&
 		    GK_RD(o->u.sock.domain) == GKA_AF_UNIX ? -GKA_EINVAL :
 		    -GKA_EISCONN);
@@ -162,6 +161,9 @@ gk_connect(struct gk_ctx *ctx, const uint64_t a[6])
 	gk_zero(sa, sizeof(sa));
 	if (gk_copyin(ctx, sa, a[1], len))
 		return (-GKA_EFAULT);
+	if (kind == GK_DGRAM)
+		return (gk_in_blob(ctx) ? GK_NOTMINE :
+		    gk_dgram_connect(ctx, idx, sa, len));
 	domain = GK_RD(o->u.sock.domain);
 	gk_copy(&family, sa, sizeof(family));
 	if (family != domain || (domain == GKA_AF_UNIX && len == 2))
@@ -169,7 +171,7 @@ gk_connect(struct gk_ctx *ctx, const uint64_t a[6])
 	r = gk_sa_check(idx, domain, sa, len);
 	if (r < 0)
 		return (r);
-	li = gk_find_listener(gk, domain, sa, (size_t)r);
+	li = gk_find_bound(gk, GK_LISTENER, domain, sa, (size_t)r);
 	if (li >= GK_NOFD)
 		return (GK_NOTMINE);
 	if (GK_RD(gk->ofd[li].u.sock.type) != GK_RD(o->u.sock.type))

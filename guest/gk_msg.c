@@ -48,15 +48,21 @@ int64_t
 gk_recvfrom(struct gk_ctx *ctx, const uint64_t a[6])
 {
 	const uint32_t none = 0;
+	struct gk_name name = { 0 };
 	struct gk_end e;
 	struct gk_iter it;
-	int64_t r;
+	int64_t r, bad;
 
 	r = gk_end_sock(ctx, &e, (uint32_t)a[0], (uint32_t)a[3]);
 	if (r != 0)
 		return (r);
+	e.name = &name;
 	gk_iter_buf(&it, a[1], a[2]);
 	r = gk_recv(ctx, &e, &it);
+	if (r >= 0 && a[4] != 0 && e.kind == GK_DGRAM) {
+		bad = gk_sa_out(ctx, name.sa, name.len, a[4], a[5]);
+		return (bad != 0 ? bad : r);
+	}
 	/* A connected stream gives no name: its length is 0. */
 	if (r >= 0 && a[4] != 0 &&
 	    gk_copyout(ctx, a[5], &none, sizeof(none)))
@@ -64,14 +70,36 @@ gk_recvfrom(struct gk_ctx *ctx, const uint64_t a[6])
 	return (r);
 }
 
+/* Where a datagram goes to */
+static int64_t
+gk_name_in(struct gk_ctx *ctx, struct gk_end *e, struct gk_name *name,
+    uint64_t ua, uint32_t len)
+{
+
+	if (e->kind != GK_DGRAM || ua == 0 || len == 0)
+		return (0);
+	if (len < 2 || len > sizeof(name->sa))
+		return (-GKA_EINVAL);
+	gk_zero(name, sizeof(*name));
+	if (gk_copyin(ctx, name->sa, ua, len))
+		return (-GKA_EFAULT);
+	name->len = len;
+	e->name = name;
+	return (0);
+}
+
 int64_t
 gk_sendto(struct gk_ctx *ctx, const uint64_t a[6])
 {
+	struct gk_name name;
 	struct gk_end e;
 	struct gk_iter it;
 	int64_t r;
 
 	r = gk_end_sock(ctx, &e, (uint32_t)a[0], (uint32_t)a[3]);
+	if (r != 0)
+		return (r);
+	r = gk_name_in(ctx, &e, &name, a[4], (uint32_t)a[5]);
 	if (r != 0)
 		return (r);
 	gk_iter_buf(&it, a[1], a[2]);
@@ -100,6 +128,7 @@ int64_t
 gk_recvmsg(struct gk_ctx *ctx, const uint64_t a[6])
 {
 	struct gka_msghdr m;
+	struct gk_name name = { 0 };
 	struct gk_ctl ctl;
 	struct gk_end e;
 	struct gk_iter it;
@@ -110,11 +139,15 @@ gk_recvmsg(struct gk_ctx *ctx, const uint64_t a[6])
 		return (r);
 	ctl.n = ctl.scm1 = 0;
 	e.ctl = &ctl;
+	e.name = &name;
 	r = gk_recv(ctx, &e, &it);
 	if (r < 0)
 		return (r);
+	if (m.name != 0 && gk_copyout(ctx, m.name, name.sa,
+	    GK_MIN(name.len, (size_t)m.namelen)))
+		return (-GKA_EFAULT);
 	if (m.name != 0)
-		m.namelen = 0;
+		m.namelen = (uint32_t)name.len;
 	m.flags = e.oflags | (e.flags & GKA_MSG_CMSG_CLOEXEC);
 	bad = gk_ctl_write(ctx, &e, &m);
 	if (bad != 0)
@@ -141,6 +174,7 @@ int64_t
 gk_sendmsg(struct gk_ctx *ctx, const uint64_t a[6])
 {
 	struct gka_msghdr m;
+	struct gk_name name;
 	struct gk_ctl ctl;
 	struct gk_end e;
 	struct gk_iter it;
@@ -154,6 +188,11 @@ gk_sendmsg(struct gk_ctx *ctx, const uint64_t a[6])
 	if (r == 0 && e.kind == GK_PAIR &&
 	    GK_RD(e.o->u.conn.domain) == GKA_AF_UNIX)
 		r = gk_ctl_read(ctx, &m, &ctl);
+	if (r == 0)
+		r = gk_name_in(ctx, &e, &name, m.name, m.namelen);
+	if (r == 0 && e.kind == GK_DGRAM && m.controllen > 0 &&
+	    GK_RD(e.o->u.sock.domain) == GKA_AF_UNIX)
+		r = -GKA_EOPNOTSUPP;	/* descriptors: pairs only */
 	if (r != 0)
 		return (r);
 	/* They go with the first byte. */

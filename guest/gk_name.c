@@ -116,17 +116,24 @@ gk_sa_taken(struct gk *gk, uint32_t self, const uint8_t *sa, size_t len)
 	uint8_t osa[110];
 	unsigned kind;
 	size_t olen;
+	int dgram = GK_RD(gk->ofd[self].kind) == GK_DGRAM;
 
 	gk_ip_parse(sa, domain, opts, &mine);
 	hi = gk_hi(GK_RD(gk->hi_ofd), GK_NOFD);
 	for (i = 0; i < hi; i++) {
 		kind = GK_RD(gk->ofd[i].kind);
-		if (i == self || (kind != GK_SOCKET && kind != GK_LISTENER))
+		if (i == self || (kind != GK_SOCKET && kind != GK_LISTENER &&
+		    kind != GK_DGRAM))
 			continue;
 		olen = gk_addr_read(gk, GK_RD(gk->ofd[i].u.sock.addr1), osa);
 		od = GK_RD(gk->ofd[i].u.sock.domain);
 		oo = GK_RD(gk->ofd[i].u.sock.opts);
 		if (olen == 0 || (od == GKA_AF_UNIX) != (domain == GKA_AF_UNIX))
+			continue;
+		/* UDP and TCP have ports of their own, and so have abstract
+		 * names. */
+		if ((kind == GK_DGRAM) != dgram &&
+		    (domain != GKA_AF_UNIX || sa[2] == 0))
 			continue;
 		if (domain == GKA_AF_UNIX) {
 			if (olen == len && gk_same(sa, osa, len))
@@ -251,7 +258,7 @@ gk_bind(struct gk_ctx *ctx, const uint64_t a[6])
 	r = gk_sa_check(idx, GK_RD(o->u.sock.domain), sa, len);
 	if (r < 0)
 		return (r);
-	if (kind != GK_SOCKET || GK_RD(o->u.sock.addr1) != 0)
+	if (kind == GK_LISTENER || GK_RD(o->u.sock.addr1) != 0)
 		return (-GKA_EINVAL);
 	if (GK_RD(o->u.sock.domain) != GKA_AF_UNIX && (sa[2] | sa[3]) == 0)
 		return (gk_bind_port(ctx->gk, idx, sa, (size_t)r));
@@ -273,10 +280,13 @@ gk_name(struct gk_ctx *ctx, const uint64_t a[6], int peer)
 	r = gk_sock_get(ctx, (uint32_t)a[0], &o, &idx, &kind);
 	if (r != 0)
 		return (r);
-	if (kind == GK_SOCKET || kind == GK_LISTENER) {
-		if (peer)
-			return (-GKA_ENOTCONN);
+	if (kind == GK_SOCKET || kind == GK_LISTENER || kind == GK_DGRAM) {
 		addr1 = GK_RD(o->u.sock.addr1);
+		if (peer) {
+			addr1 = kind == GK_DGRAM ? GK_RD(o->u.sock.paddr1) : 0;
+			if (addr1 == 0)
+				return (-GKA_ENOTCONN);
+		}
 		domain = GK_RD(o->u.sock.domain);
 	} else {
 		if (peer && kind == GK_CONN && GK_RD(o->u.conn.dropped))

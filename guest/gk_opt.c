@@ -101,6 +101,16 @@ static const struct gk_opt gk_opts[] = {
 	I4(MTU_DISCOVER, GK_OPT_PLAIN, 1),
 	I4(MINTTL, GK_OPT_PLAIN, 0),
 	I4(PORT_RANGE, GK_OPT_PLAIN, 0),
+	I4(MULTICAST_IF, GK_OPT_PLAIN, 0),
+	I4(MULTICAST_TTL, GK_OPT_PLAIN, 1),
+	I4(MULTICAST_LOOP, GK_OPT_PLAIN, 1),
+	I4(ADD_MEMBERSHIP, GK_OPT_WRITE, 0),
+	I4(DROP_MEMBERSHIP, GK_OPT_WRITE, 0),
+	I6(MULTICAST_IF, GK_OPT_PLAIN, 0),
+	I6(MULTICAST_HOPS, GK_OPT_PLAIN, 1),
+	I6(MULTICAST_LOOP, GK_OPT_PLAIN, 1),
+	I6(ADD_MEMBERSHIP, GK_OPT_WRITE, 0),
+	I6(DROP_MEMBERSHIP, GK_OPT_WRITE, 0),
 	I6(UNICAST_HOPS, GK_OPT_PLAIN, 64),
 	I6(MTU_DISCOVER, GK_OPT_PLAIN, 1),
 	I6(TCLASS, GK_OPT_PLAIN, 0),
@@ -148,14 +158,15 @@ gk_opt_ref(struct gk_ctx *ctx, uint64_t fd, struct gk_optref *r)
 		return (GK_NOTMINE);
 	if (!gk_is_socket(r->kind))
 		return (-GKA_ENOTSOCK);
-	if (r->kind == GK_SOCKET || r->kind == GK_LISTENER) {
+	if (r->kind == GK_SOCKET || r->kind == GK_LISTENER ||
+	    r->kind == GK_DGRAM) {
 		r->domain = GK_RD(o->u.sock.domain);
 		r->type = GK_RD(o->u.sock.type);
 		r->opts = &o->u.sock.opts;
 		r->sndbuf = &o->u.sock.sndbuf;
 		r->rcvbuf = &o->u.sock.rcvbuf;
 		r->linger = &o->u.sock.linger;
-		r->err = NULL;
+		r->err = r->kind == GK_DGRAM ? &o->u.sock.err : NULL;
 	} else {
 		r->domain = GK_RD(o->u.conn.domain);
 		r->type = GK_RD(o->u.conn.type);
@@ -176,6 +187,8 @@ gk_opt_find(const struct gk_optref *r, uint32_t level, uint32_t name,
 
 	if (level != GKA_SOL_SOCKET && r->domain == GKA_AF_UNIX)
 		return (-GKA_EOPNOTSUPP);
+	if (level == GKA_IPPROTO_TCP && r->kind == GK_DGRAM)
+		return (-GKA_ENOPROTOOPT);
 	if (level == GKA_IPPROTO_IPV6 && r->domain != GKA_AF_INET6)
 		return (-GKA_ENOPROTOOPT);
 	for (i = 0; i < GK_NELEM(gk_opts); i++)
@@ -220,14 +233,26 @@ gk_opt_linger(struct gk_ctx *ctx, struct gk_optref *r, uint64_t ua,
 	return (0);
 }
 
+/* Streams wait for ever; who reads datagrams counts on it. */
 static int64_t
-gk_opt_timeo(struct gk_ctx *ctx, uint64_t ua, uint32_t len)
+gk_opt_timeo(struct gk_ctx *ctx, struct gk_optref *r,
+    const struct gk_opt *opt, uint64_t ua, uint32_t len)
 {
 	struct gka_timespec tv;
+	uint64_t ms;
 
 	if (len < sizeof(tv))
 		return (-GKA_EINVAL);
-	return (gk_copyin(ctx, &tv, ua, sizeof(tv)) ? -GKA_EFAULT : 0);
+	if (gk_copyin(ctx, &tv, ua, sizeof(tv)))
+		return (-GKA_EFAULT);
+	if (r->kind != GK_DGRAM || (opt->name != GKA_SO_RCVTIMEO &&
+	    opt->name != GKA_SO_RCVTIMEO_NEW))
+		return (0);
+	ms = tv.sec < 0 || tv.nsec < 0 ? 0 :
+	    GK_MIN((uint64_t)tv.sec, 1000000U) * 1000 +
+	    GK_MIN((uint64_t)tv.nsec + 999, 1000000U) / 1000;
+	GK_WR(r->o->u.sock.rcvtimeo, (uint32_t)ms);
+	return (0);
 }
 
 static int64_t
@@ -251,7 +276,7 @@ gk_opt_set_int(struct gk_optref *r, const struct gk_opt *opt, int32_t v)
 	}
 	if (opt->act >= 32)
 		return (-GKA_ENOPROTOOPT);
-	if (opt->act == 2 && (r->kind != GK_SOCKET ||
+	if (opt->act == 2 && ((r->kind != GK_SOCKET && r->kind != GK_DGRAM) ||
 	    GK_RD(r->o->u.sock.addr1) != 0))
 		return (-GKA_EINVAL);	/* IPV6_V6ONLY comes before bind */
 	opts = GK_RD(*r->opts) & ~(1U << opt->act);
@@ -280,7 +305,7 @@ gk_setsockopt(struct gk_ctx *ctx, const uint64_t a[6])
 	if (opt->act == GK_OPT_LINGER)
 		return (gk_opt_linger(ctx, &r, a[3], len));
 	if (opt->act == GK_OPT_TIMEO)
-		return (gk_opt_timeo(ctx, a[3], len));
+		return (gk_opt_timeo(ctx, &r, opt, a[3], len));
 	if (opt->act == GK_OPT_WRITE || opt->act == GK_OPT_CONGESTION)
 		return (0);
 	if (len >= sizeof(v)) {
@@ -327,7 +352,8 @@ gk_opt_get_int(struct gk_optref *r, const struct gk_opt *opt)
 	case GK_OPT_DOMAIN:
 		return (r->domain);
 	case GK_OPT_PROTO:
-		return (r->domain == GKA_AF_UNIX ? 0 : GKA_IPPROTO_TCP);
+		return (r->domain == GKA_AF_UNIX ? 0 : r->kind == GK_DGRAM ?
+		    GKA_IPPROTO_UDP : GKA_IPPROTO_TCP);
 	case GK_OPT_LISTENS:
 		return (r->kind == GK_LISTENER);
 	case GK_OPT_ERROR:
@@ -364,7 +390,7 @@ gk_opt_get_struct(struct gk_ctx *ctx, const uint64_t a[6],
     struct gk_optref *r, const struct gk_opt *opt)
 {
 	static const char cubic[16] = "cubic";
-	const struct gka_timespec never = { 0, 0 };
+	struct gka_timespec tv = { 0, 0 };
 	uint32_t cred[3] = { 0, UINT32_MAX, UINT32_MAX };
 	int32_t linger[2];
 	uint64_t cookie;
@@ -375,7 +401,12 @@ gk_opt_get_struct(struct gk_ctx *ctx, const uint64_t a[6],
 		linger[1] = GK_RD(*r->linger);
 		return (gk_opt_out(ctx, a, linger, sizeof(linger)));
 	case GK_OPT_TIMEO:
-		return (gk_opt_out(ctx, a, &never, sizeof(never)));
+		if (r->kind == GK_DGRAM && (opt->name == GKA_SO_RCVTIMEO ||
+		    opt->name == GKA_SO_RCVTIMEO_NEW)) {
+			tv.sec = GK_RD(r->o->u.sock.rcvtimeo) / 1000;
+			tv.nsec = GK_RD(r->o->u.sock.rcvtimeo) % 1000 * 1000;
+		}
+		return (gk_opt_out(ctx, a, &tv, sizeof(tv)));
 	case GK_OPT_PEERCRED:
 		if (r->domain == GKA_AF_UNIX && r->kind != GK_SOCKET) {
 			cred[0] = ctx->pid;

@@ -121,6 +121,8 @@ gk_poll_in(struct gk_ctx *ctx, uint32_t ofd, uint32_t events, unsigned depth,
 		return (GK_RD(o->u.sock.nqueue) > 0 ? GK_EV_IN : 0);
 	case GK_CONN:
 		return (gk_poll_conn(gk, o));
+	case GK_DGRAM:
+		return (gk_dgram_poll(gk, o));
 	case GK_PAIR:
 		return (gk_poll_pair(gk, ofd));
 	case GK_PIPE_R:

@@ -119,7 +119,7 @@ gk_is_socket(unsigned kind)
 {
 
 	return (kind == GK_SOCKET || kind == GK_LISTENER || kind == GK_CONN ||
-	    kind == GK_PAIR);
+	    kind == GK_PAIR || kind == GK_DGRAM);
 }
 
 /* In the blob there is no VMM to call. */
@@ -204,6 +204,12 @@ struct gk_ctl {
 	uint16_t	ofd1[GK_SCM_MAX];
 };
 
+/* An address that a message comes from or goes to. */
+struct gk_name {
+	size_t		len;
+	uint8_t		sa[128];
+};
+
 /* Where a transfer is about to happen. */
 struct gk_end {
 	struct gk_ofd	*o;
@@ -213,6 +219,7 @@ struct gk_end {
 	uint32_t	flags;		/* MSG_* */
 	uint32_t	oflags;		/* MSG_* for recvmsg's caller */
 	struct gk_ctl	*ctl;		/* of recvmsg, else NULL */
+	struct gk_name	*name;		/* GK_DGRAM: if given or wanted */
 };
 
 int64_t gk_ctl_read(struct gk_ctx *, const struct gka_msghdr *,
@@ -258,8 +265,25 @@ struct gk_ip {
 };
 void gk_ip_parse(const uint8_t *sa, uint16_t domain, uint32_t opts,
     struct gk_ip *);
+/* May the address be one of this guest's own? */
+int gk_is_local(const struct gk_ip *);
+/* Does what is sent to `to` reach a socket at this address? */
+int gk_ip_listens(const struct gk_ip *, const struct gk_ip *to);
+/* A listener's, or a Unix datagram socket's, index; or GK_NOFD */
+uint32_t gk_find_bound(struct gk *, enum gk_kind, uint16_t domain,
+    const uint8_t *sa, size_t len);
 /* Port 0: the next one that is free. */
 int64_t gk_bind_port(struct gk *, uint32_t idx, uint8_t *sa, size_t len);
+
+/* ---- datagrams (gk_dgram.c) --------------------------------------------- */
+
+int64_t gk_dgram_in(struct gk_ctx *, struct gk_end *, struct gk_iter *);
+int64_t gk_dgram_out(struct gk_ctx *, struct gk_end *, struct gk_iter *);
+int64_t gk_dgram_connect(struct gk_ctx *, uint32_t ofd, uint8_t *sa,
+    size_t len);
+int64_t gk_dgram_shutdown(struct gk *, struct gk_ofd *, uint32_t how);
+uint32_t gk_dgram_poll(struct gk *, struct gk_ofd *);
+void gk_dgram_release(struct gk *, struct gk_ofd *);
 
 /* ---- families ----------------------------------------------------------- */
 

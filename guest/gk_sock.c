@@ -5,7 +5,7 @@
  * in gk_io.c and gk_msg.c, options in gk_opt.c, the client's side in gk_conn.c.
  *
  * Nothing here reaches a network: connect(2) to the outside (inside: gk_local.c)
- * and datagram sockets are left to the VMM.
+ * is left to the VMM.  Datagrams are in gk_dgram.c.
  */
 
 #include "gk_priv.h"
@@ -16,7 +16,7 @@ int64_t
 gk_socket(struct gk_ctx *ctx, const uint64_t a[6])
 {
 	uint32_t domain = (uint32_t)a[0], type = (uint32_t)a[1];
-	uint32_t proto = (uint32_t)a[2], flags;
+	uint32_t proto = (uint32_t)a[2], flags, ip;
 	struct gk_ofd *s;
 	int o;
 
@@ -24,23 +24,26 @@ gk_socket(struct gk_ctx *ctx, const uint64_t a[6])
 	type &= GKA_SOCK_TYPE_MASK;
 	if (flags & ~(uint32_t)(GKA_SOCK_NONBLOCK | GKA_SOCK_CLOEXEC))
 		return (-GKA_EINVAL);
-	if ((type != GKA_SOCK_STREAM && (type != GKA_SOCK_SEQPACKET ||
+	if ((type != GKA_SOCK_STREAM && type != GKA_SOCK_DGRAM &&
+	    (type != GKA_SOCK_SEQPACKET ||
 	    domain != GKA_AF_UNIX)) || (domain != GKA_AF_INET &&
 	    domain != GKA_AF_INET6 && domain != GKA_AF_UNIX))
 		return (GK_NOTMINE);
 	if (domain != GKA_AF_UNIX && proto > GKA_IPPROTO_LAST)
 		return (-GKA_EINVAL);
+	ip = type == GKA_SOCK_DGRAM ? GKA_IPPROTO_UDP : GKA_IPPROTO_TCP;
 	if (proto != 0 && proto !=
-	    (domain == GKA_AF_UNIX ? GKA_AF_UNIX : GKA_IPPROTO_TCP))
+	    (domain == GKA_AF_UNIX ? GKA_AF_UNIX : ip))
 		return (-GKA_EPROTONOSUPPORT);
-	o = gk_ofd_new(ctx->gk, GK_SOCKET,
+	o = gk_ofd_new(ctx->gk,
+	    type == GKA_SOCK_DGRAM ? GK_DGRAM : GK_SOCKET,
 	    GKA_O_RDWR | (flags & GKA_O_NONBLOCK));
 	if (o < 0)
 		return (o);
 	s = &ctx->gk->ofd[o];
 	s->u.sock.domain = (uint16_t)domain;
 	s->u.sock.type = (uint16_t)type;
-	s->u.sock.proto = domain == GKA_AF_UNIX ? 0 : GKA_IPPROTO_TCP;
+	s->u.sock.proto = domain == GKA_AF_UNIX ? 0 : (uint16_t)ip;
 	return (gk_open_fd(ctx, (uint32_t)o, flags));
 }
 
@@ -156,6 +159,8 @@ gk_sock_release(struct gk_ctx *ctx, uint32_t ofd, unsigned kind)
 	}
 	if (kind == GK_LISTENER)
 		gk_listener_flush(ctx, o);
+	if (kind == GK_DGRAM)
+		gk_dgram_release(ctx->gk, o);
 	gk_addr_put(ctx->gk, GK_RD(o->u.sock.addr1));
 }
 
@@ -178,6 +183,8 @@ gk_listen(struct gk_ctx *ctx, const uint64_t a[6])
 		return (r);
 	if (kind == GK_CONN || kind == GK_PAIR)
 		return (-GKA_EINVAL);
+	if (kind == GK_DGRAM)
+		return (-GKA_EOPNOTSUPP);
 	backlog = GK_MIN(backlog, (uint32_t)GKA_SOMAXCONN);
 	if (kind == GK_SOCKET) {
 		domain = GK_RD(o->u.sock.domain);
@@ -269,8 +276,8 @@ gk_accept_flags(struct gk_ctx *ctx, const uint64_t a[6], uint32_t flags)
 	r = gk_sock_get(ctx, (uint32_t)a[0], &l, &idx, &kind);
 	if (r != 0)
 		return (r);
-	if (kind == GK_PAIR && gk_is_framed(l) &&
-	    GK_RD(l->u.conn.type) == GKA_SOCK_DGRAM)
+	if (kind == GK_DGRAM || (kind == GK_PAIR && gk_is_framed(l) &&
+	    GK_RD(l->u.conn.type) == GKA_SOCK_DGRAM))
 		return (-GKA_EOPNOTSUPP);
 	if (kind != GK_LISTENER)
 		return (-GKA_EINVAL);
@@ -352,6 +359,8 @@ gk_shutdown(struct gk_ctx *ctx, const uint64_t a[6])
 		return (-GKA_EINVAL);
 	if (kind == GK_SOCKET)
 		return (-GKA_ENOTCONN);
+	if (kind == GK_DGRAM)
+		return (gk_dgram_shutdown(ctx->gk, o, how));
 	if (gk_in_blob(ctx) && gk_queue_waits(ctx->gk, idx))
 		return (GK_NOTMINE);
 	ctx->news = kind == GK_CONN;

@@ -4,8 +4,8 @@
  * Real sockets: connections that a guest makes to the outside, and its
  * datagrams.  Nothing, unless allow-net or allow-connect is given.
  *
- * A stream socket is the in-memory kernel's until it is connected; then its
- * description becomes one of a host file.  Host sockets never block; a guest's
+ * A socket is the in-memory kernel's until it is connected or sends to an
+ * address outside; then its description becomes one of a host file.  Host sockets never block; a guest's
  * call that should, waits as SYS_BLOCK.
  */
 
@@ -17,6 +17,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stddef.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -83,12 +84,12 @@ egress_addr_out(struct machine *m, const struct sockaddr_storage *ss,
 
 /* A host socket as a file with one reference; NULL: *err */
 static struct hfile *
-sock_new(int domain, int type, int proto, int *err)
+sock_new(int domain, int type, int *err)
 {
 	struct hfile *hf;
 	int fd, on = 1;
 
-	fd = socket(domain, type | SOCK_NONBLOCK | SOCK_CLOEXEC, proto);
+	fd = socket(domain, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0) {
 		*err = -errno;
 		return (NULL);
@@ -112,14 +113,14 @@ sock_new(int domain, int type, int proto, int *err)
 
 /* ---- socket -------------------------------------------------------------------------- */
 
+/* What the in-memory kernel does not know: streams and datagrams it does. */
 int64_t
 sys_socket(struct machine *m, struct thread *t, const uint64_t a[6])
 {
-	struct hfile *hf;
 	int domain = (int)a[0], type = (int)a[1] & 0xf;
 	unsigned fl = (unsigned)a[1] & ~0xfU;
-	int proto = (int)a[2], err = 0;
 
+	(void)m;
 	(void)t;
 	if (fl & ~(unsigned)(SOCK_NONBLOCK | SOCK_CLOEXEC))
 		return (-EINVAL);
@@ -127,23 +128,7 @@ sys_socket(struct machine *m, struct thread *t, const uint64_t a[6])
 		return (-ESOCKTNOSUPPORT);
 	if (domain != AF_INET && domain != AF_INET6)
 		return (-EAFNOSUPPORT);
-	if (type != SOCK_DGRAM)
-		return (type == SOCK_RAW ? -EPERM : -ESOCKTNOSUPPORT);
-	if (proto != 0 && proto != IPPROTO_UDP)
-		return (-EPROTONOSUPPORT);
-	if (fs_get(m) == NULL)
-		return (-ENOMEM);
-	if (!net_any(m->fs)) {
-		if (fs_tell_once(m->fs, "socket", "udp"))
-			machine_log(m, TKVM_LOG_INFO, "datagram socket: not "
-			    "allowed without allow-connect");
-		return (-EACCES);
-	}
-	hf = sock_new(domain, type, proto, &err);
-	if (hf == NULL)
-		return (err);
-	return (hfile_install(m, hf, O_RDWR | (fl & SOCK_NONBLOCK) |
-	    (fl & SOCK_CLOEXEC)));
+	return (type == SOCK_RAW ? -EPERM : -ESOCKTNOSUPPORT);
 }
 
 /* ---- connect --------------------------------------------------------------------------- */
@@ -217,15 +202,90 @@ connect_unix(struct machine *m, const struct sockaddr_storage *ss,
 	return (r);
 }
 
+/* Its description becomes the host socket's, or hf is gone; 0 or -errno. */
+static int
+sock_move(struct machine *m, struct thread *t, uint32_t ofdidx,
+    struct hfile *hf)
+{
+	struct gk_ctx ctx;
+	int idx, err;
+
+	idx = hfile_add(m, hf);
+	if (idx < 0)
+		return (idx);
+	machine_gk_ctx(m, t, &ctx);
+	err = gk_socket_to_host(&ctx, ofdidx, (uint32_t)idx);
+	if (err != 0)
+		hfile_unref(&m->hfile[idx]);
+	return (err);
+}
+
+/* A host socket in place of a datagram socket, with its options; or NULL. */
+static struct hfile *
+dgram_new(const struct gk_ofd *ofd, int *err)
+{
+	struct timeval tv = { 0, 0 };
+	struct hfile *hf;
+	uint32_t ms = ofd->u.sock.rcvtimeo;
+	int on = 1;
+
+	hf = sock_new(ofd->u.sock.domain, SOCK_DGRAM, err);
+	if (hf == NULL)
+		return (NULL);
+	tv.tv_sec = ms / 1000;
+	tv.tv_usec = ms % 1000 * 1000;
+	(void)setsockopt(hf->fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof tv);
+	/* The rules say where to: this allows no more. */
+	(void)setsockopt(hf->fd, SOL_SOCKET, SO_BROADCAST, &on, sizeof on);
+	return (hf);
+}
+
+int
+egress_dgram(struct machine *m, struct thread *t, uint32_t ofdidx,
+    const struct sockaddr_storage *ss, socklen_t len)
+{
+	const struct gk_ofd *ofd = &m->gk->ofd[ofdidx];
+	struct hfile *hf;
+	int err = 0;
+
+	if (ofd->u.sock.domain == AF_UNIX)
+		return (ss->ss_family != AF_UNIX ? -EINVAL :
+		    (int)connect_unix(m, ss, len));
+	if (ss->ss_family != ofd->u.sock.domain)
+		return (-EAFNOSUPPORT);
+	if (!net_allowed(m->fs, (const struct sockaddr *)ss, len))
+		return (gk_dgram_local(ss, len) ? 0 :
+		    net_unreach(m, (const struct sockaddr *)ss, len));
+	hf = dgram_new(ofd, &err);
+	if (hf == NULL)
+		return (err);
+	err = sock_move(m, t, ofdidx, hf);
+	return (err != 0 ? err : 1);
+}
+
+/* To an address of the guest where nobody is: in memory, or not at all */
+static int64_t
+connect_refused(struct machine *m, struct thread *t, uint32_t ofdidx,
+    const struct sockaddr_storage *ss, socklen_t len)
+{
+	struct gk_ctx ctx;
+
+	if (m->gk->ofd[ofdidx].kind != GK_DGRAM)
+		return (net_refuse(m, (const struct sockaddr *)ss, len));
+	if (!gk_dgram_local(ss, len))
+		return (net_unreach(m, (const struct sockaddr *)ss, len));
+	machine_gk_ctx(m, t, &ctx);
+	return (gk_dgram_connect_ip(&ctx, ofdidx, ss));
+}
+
 /* A socket of the in-memory kernel goes outside. */
 static int64_t
 connect_gk(struct machine *m, struct thread *t, uint32_t ofdidx,
     struct gk_ofd *ofd, const struct sockaddr_storage *ss, socklen_t len)
 {
-	struct gk_ctx ctx;
 	struct hfile *hf;
 	int64_t r;
-	int idx, err = 0, domain = ofd->u.sock.domain;
+	int err = 0, domain = ofd->u.sock.domain;
 
 	if (domain == AF_UNIX)
 		return (ss->ss_family != AF_UNIX ? -EINVAL :
@@ -234,8 +294,9 @@ connect_gk(struct machine *m, struct thread *t, uint32_t ofdidx,
 		return (ss->ss_family == AF_UNSPEC ? 0 : -EAFNOSUPPORT);
 	if (!net_allowed(m->fs,
 	    (const struct sockaddr *)ss, len))
-		return (net_refuse(m, (const struct sockaddr *)ss, len));
-	hf = sock_new(domain, SOCK_STREAM, 0, &err);
+		return (connect_refused(m, t, ofdidx, ss, len));
+	hf = ofd->kind == GK_DGRAM ? dgram_new(ofd, &err) :
+	    sock_new(domain, SOCK_STREAM, &err);
 	if (hf == NULL)
 		return (err);
 	r = connect_start(m, t, hf, ss, len,
@@ -244,16 +305,8 @@ connect_gk(struct machine *m, struct thread *t, uint32_t ofdidx,
 		hfile_unref(&hf);
 		return (r);
 	}
-	idx = hfile_add(m, hf);
-	if (idx < 0)
-		return (idx);
-	machine_gk_ctx(m, t, &ctx);
-	err = gk_socket_to_host(&ctx, ofdidx, (uint32_t)idx);
-	if (err != 0) {
-		hfile_unref(&m->hfile[idx]);
-		return (err);
-	}
-	return (r);
+	err = sock_move(m, t, ofdidx, hf);
+	return (err != 0 ? err : r);
 }
 
 int64_t
@@ -269,7 +322,7 @@ sys_connect(struct machine *m, struct thread *t, const uint64_t a[6])
 	hf = hfile_of(m, a[0], &ofd, &ofdidx, &kind);
 	if (kind < 0)
 		return (-EBADF);
-	if (kind != GK_SOCKET && (hf == NULL || hf->kind != HF_SOCK))
+	if (kind != GK_SOCKET && kind != GK_DGRAM && (hf == NULL || hf->kind != HF_SOCK))
 		return (-ENOTSOCK);
 	if (hf != NULL && hf->fd < 0)
 		return (-ECONNRESET);
@@ -284,7 +337,9 @@ sys_connect(struct machine *m, struct thread *t, const uint64_t a[6])
 		return (connect_gk(m, t, ofdidx, ofd, &ss, len));
 	if (ss.ss_family != AF_UNSPEC &&
 	    !net_allowed(m->fs, (struct sockaddr *)&ss, len))
-		return (net_refuse(m, (struct sockaddr *)&ss, len));
+		return (hf->socktype == SOCK_DGRAM ?
+		    net_unreach(m, (struct sockaddr *)&ss, len) :
+		    net_refuse(m, (struct sockaddr *)&ss, len));
 	return (connect_start(m, t, hf, &ss, len,
 	    (ofd->flags & O_NONBLOCK) != 0));
 }
@@ -363,7 +418,8 @@ sys_bind(struct machine *m, struct thread *t, const uint64_t a[6])
 
 	(void)hfile_get(m, a[0], &kind);
 	if (kind >= 0 && kind != GK_HOST)
-		return (kind == GK_SOCKET ? bind_local(m, t, a) :
+		return (kind == GK_SOCKET || kind == GK_DGRAM ?
+		    bind_local(m, t, a) :
 		    bind_gk(m, t, a));
 	hf = egress_get(m, a[0], NULL, NULL, &r);
 	if (hf == NULL)

@@ -172,13 +172,6 @@ net_rules(struct fs *fs, struct machine *m)
 	return (dns_rules(fs));
 }
 
-int
-net_any(const struct fs *fs)
-{
-
-	return (fs->all_net || fs->nnet > 0);
-}
-
 /* The kernel takes "any" for this host: so must the rules. */
 static void
 any_to_loopback(struct sockaddr_storage *ss)
@@ -243,4 +236,12 @@ net_refuse(struct machine *m, const struct sockaddr *sa, socklen_t len)
 		machine_log(m, TKVM_LOG_INFO, "connect to %s: not possible "
 		    "from a machine", text);
 	return (-EACCES);
+}
+
+int
+net_unreach(struct machine *m, const struct sockaddr *sa, socklen_t len)
+{
+
+	(void)net_refuse(m, sa, len);
+	return (-ENETUNREACH);
 }

@@ -45,6 +45,7 @@ struct sockio {
 	struct gk_ofd	*ofd;
 	uint32_t	ofdidx;
 	int		write, flags, outflags;
+	int		nobody;		/* a datagram without a receiver */
 	struct sockaddr_storage name;
 	socklen_t	namelen;
 	struct uvec	*u;
@@ -224,6 +225,8 @@ static int64_t
 io_run(struct sockio *s)
 {
 
+	if (s->nobody)
+		return ((int64_t)s->u->total);
 	if (s->hf->fd < 0)
 		return (io_dead(s));
 	if (s->flags & ~(s->write ? SEND_FLAGS : RECV_FLAGS))
@@ -233,7 +236,7 @@ io_run(struct sockio *s)
 			s->namelen = 0;		/* ignored, as TCP does */
 		else if (!net_allowed(s->m->fs, (struct sockaddr *)&s->name,
 		    s->namelen))
-			return (net_refuse(s->m, (struct sockaddr *)&s->name,
+			return (net_unreach(s->m, (struct sockaddr *)&s->name,
 			    s->namelen));
 	}
 	return (s->hf->socktype == SOCK_STREAM ? io_stream(s) : io_dgram(s));
@@ -254,6 +257,35 @@ io_init(struct sockio *s, struct machine *m, struct thread *t, uint64_t fd,
 	if (s->hf != NULL && fs_get(m) == NULL)
 		err = -ENOMEM;
 	return (err);
+}
+
+/* The same for a message with a name; a datagram socket may go outside. */
+static int
+io_init_to(struct sockio *s, struct machine *m, struct thread *t, uint64_t fd,
+    uint64_t flags, uint64_t name, uint64_t namelen)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = 0;
+	uint32_t idx = 0;
+	int r, kind;
+
+	r = io_init(s, m, t, fd, flags, 1);
+	(void)hfile_of(m, fd, NULL, &idx, &kind);
+	if ((r != 0 && kind != GK_DGRAM) || name == 0 ||
+	    (uint32_t)namelen == 0)
+		return (r);
+	r = egress_addr_in(m, name, namelen, &ss, &len);
+	if (r == 0 && kind == GK_DGRAM) {
+		r = fs_get(m) == NULL ? -ENOMEM :
+		    egress_dgram(m, t, idx, &ss, len);
+		if (r == 0)
+			s->nobody = 1;
+		else if (r > 0)
+			r = io_init(s, m, t, fd, flags, 1);
+	}
+	s->name = ss;
+	s->namelen = len;
+	return (r);
 }
 
 int64_t
@@ -284,9 +316,7 @@ sys_sendto(struct machine *m, struct thread *t, const uint64_t a[6])
 	struct uvec u;
 	int r;
 
-	r = io_init(&s, m, t, a[0], a[3], 1);
-	if (r == 0 && a[4] != 0 && (uint32_t)a[5] != 0)
-		r = egress_addr_in(m, a[4], a[5], &s.name, &s.namelen);
+	r = io_init_to(&s, m, t, a[0], a[3], a[4], a[5]);
 	if (r == 0)
 		r = uvec_one(&u, a[1], a[2]);
 	if (r != 0)
@@ -326,19 +356,16 @@ do_sendmsg(struct machine *m, struct thread *t, uint64_t fd, uint64_t uaddr,
 	int64_t n;
 	int r;
 
-	r = io_init(&s, m, t, fd, flags, 1);
-	if (r != 0)
-		return (r);
 	if (as_read(m->as, uaddr, &h, sizeof h) != 0)
 		return (-EFAULT);
+	r = io_init_to(&s, m, t, fd, flags, h.name, h.namelen);
+	if (r != 0)
+		return (r);
 	if (h.controllen > 0)
 		return (-EINVAL);	/* source addresses, routes, files */
 	if (h.iovlen > MAX_IOV)
 		return (-EMSGSIZE);
-	if (h.name != 0 && h.namelen != 0)
-		r = egress_addr_in(m, h.name, h.namelen, &s.name, &s.namelen);
-	if (r == 0)
-		r = uvec_read(m, &u, h.iov, h.iovlen);
+	r = uvec_read(m, &u, h.iov, h.iovlen);
 	if (r != 0)
 		return (r);
 	s.u = &u;
@@ -433,7 +460,10 @@ one_of_many(struct machine *m, struct thread *t, uint64_t fd, uint64_t msg,
 	t->progress = ctx.progress;
 	if (ctx.sigpipe)
 		signal_sigpipe(m, t);
-	return (r == GK_NOTMINE ? -ENOTSOCK : r);
+	if (r != GK_NOTMINE)
+		return (r);
+	/* A datagram to the outside? */
+	return (write ? do_sendmsg(m, t, fd, msg, flags) : -ENOTSOCK);
 }
 
 static int64_t

@@ -40,6 +40,7 @@ gk_stat(struct machine *m, uint64_t fd, int kind, struct stat *st)
 	case GK_LISTENER:
 	case GK_CONN:
 	case GK_PAIR:
+	case GK_DGRAM:
 		st->st_mode = S_IFSOCK | 0777;
 		st->st_dev = makedev(0, 8);
 		break;
@@ -222,7 +223,7 @@ synth_magic(const char *path, int gkkind)
 
 	if (gkkind > 0)
 		return (gkkind == GK_PIPE_R || gkkind == GK_PIPE_W ?
-		    PIPEFS_MAGIC : gkkind >= GK_SOCKET && gkkind <= GK_PAIR ?
+		    PIPEFS_MAGIC : gkkind >= GK_SOCKET && gkkind <= GK_DGRAM ?
 		    SOCKFS_MAGIC : ANON_MAGIC);
 	if (path_covers("/proc", 5, path))
 		return (PROC_SUPER_MAGIC);

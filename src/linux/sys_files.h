@@ -265,10 +265,10 @@ void file_log(struct machine *, int level, const char *, size_t);
 /* allow-net and allow-connect, with the names looked up: 0 or -1 */
 int net_rules(struct fs *, struct machine *);
 int net_allowed(const struct fs *, const struct sockaddr *, socklen_t);
-/* Are there any such rules at all? */
-int net_any(const struct fs *);
 /* Say once what would have allowed it; gives -EACCES. */
 int net_refuse(struct machine *, const struct sockaddr *, socklen_t);
+/* The same for datagrams: -ENETUNREACH, as without a route */
+int net_unreach(struct machine *, const struct sockaddr *, socklen_t);
 /* A real socket, or NULL and *err (-ENOTSOCK, -EBADF) */
 struct hfile *egress_get(struct machine *, uint64_t fd, struct gk_ofd **,
     uint32_t *ofdidx, int *err);
@@ -278,6 +278,12 @@ int egress_addr_in(struct machine *, uint64_t uaddr, uint64_t len,
 /* ... and to it, as accept(2) and the like do */
 int egress_addr_out(struct machine *, const struct sockaddr_storage *,
     socklen_t len, uint64_t uaddr, uint64_t ulen);
+/*
+ * A datagram socket of the in-memory kernel sends to where no socket of the
+ * guest is.  1: it is a host socket now.  0: it goes to nobody.  -errno.
+ */
+int egress_dgram(struct machine *, struct thread *, uint32_t ofdidx,
+    const struct sockaddr_storage *, socklen_t len);
 /* read and write on a real socket */
 int64_t egress_rw(struct machine *, struct thread *, struct hfile *,
     struct gk_ofd *, uint32_t ofdidx, struct uvec *, int write);

@@ -691,3 +691,310 @@ CASE(blocking_accept)
 	close(a);
 	close(l);
 }
+
+/* ---- datagrams ------------------------------------------------------------------- */
+
+/* A UDP socket on the loopback address; *to is where it is. */
+static int
+udp_on(int domain, struct sockaddr_storage *to, socklen_t *len)
+{
+	struct sockaddr_in *in = (void *)to;
+	struct sockaddr_in6 *in6 = (void *)to;
+	int s;
+
+	memset(to, 0, sizeof *to);
+	to->ss_family = (sa_family_t)domain;
+	*len = domain == AF_INET ? sizeof *in : sizeof *in6;
+	if (domain == AF_INET)
+		in->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	else
+		in6->sin6_addr = in6addr_loopback;
+	s = socket(domain, SOCK_DGRAM, 0);
+	if (s < 0 || bind(s, (void *)to, *len) != 0 ||
+	    getsockname(s, (void *)to, len) != 0)
+		say("no socket: %d", errno);
+	return (s);
+}
+
+static void
+show_from(const struct sockaddr_storage *ss, socklen_t len)
+{
+	const struct sockaddr_in *in = (const void *)ss;
+	char text[64] = "";
+
+	SHOW(len);
+	SHOW(ss->ss_family);
+	if (ss->ss_family == AF_INET)
+		say("%s", inet_ntop(AF_INET, &in->sin_addr, text,
+		    sizeof text));
+	else if (ss->ss_family == AF_INET6)
+		say("%s", inet_ntop(AF_INET6,
+		    (const char *)ss + 8, text, sizeof text));
+}
+
+/* A question and its answer, as a resolver and its server have them */
+static void
+udp_exchange(int domain, int cdomain)
+{
+	struct sockaddr_storage to, from;
+	struct sockaddr_in6 *six = (void *)&to;
+	struct sockaddr_in four;
+	socklen_t len, flen = sizeof from;
+	struct pollfd p;
+	char b[100] = "";
+	int s, c, n = 0;
+
+	s = udp_on(domain, &to, &len);
+	MUST((c = socket(cdomain, SOCK_DGRAM, IPPROTO_UDP)) >= 0);
+	if (cdomain != domain) {
+		memcpy(&four, &to, sizeof four);
+		memset(&to, 0, sizeof to);
+		six->sin6_family = AF_INET6;
+		six->sin6_port = four.sin_port;
+		six->sin6_addr.s6_addr[10] = six->sin6_addr.s6_addr[11] = 255;
+		memcpy(&six->sin6_addr.s6_addr[12], &four.sin_addr, 4);
+		len = sizeof *six;
+	}
+	p = (struct pollfd){ s, POLLIN | POLLOUT, 0 };
+	RET(poll(&p, 1, 0));
+	SHOW(p.revents);
+	RET(recv(s, b, sizeof b, MSG_DONTWAIT));
+	RET(sendto(c, "question", 8, 0, (void *)&to, len));
+	RET(sendto(c, "", 0, 0, (void *)&to, len));
+	RET(sendto(c, "third", 5, 0, (void *)&to, len));
+	RET(poll(&p, 1, 0));
+	SHOW(p.revents);
+	RET(ioctl(s, FIONREAD, &n));
+	SHOW(n);
+	RET(recvfrom(s, b, 3, MSG_PEEK | MSG_TRUNC, (void *)&from, &flen));
+	show_from(&from, flen);
+	RET(recvfrom(s, b, sizeof b, 0, (void *)&from, &flen));
+	say("%.8s", b);
+	RET(recv(s, b, sizeof b, 0));
+	RET(recv(s, b, 2, 0));
+	RET(recv(s, b, sizeof b, MSG_DONTWAIT));
+	RET(sendto(s, "answer", 6, 0, (void *)&from, flen));
+	flen = sizeof from;
+	RET(recvfrom(c, b, sizeof b, 0, (void *)&from, &flen));
+	show_from(&from, flen);
+	RET(close(s));
+	RET(close(c));
+}
+
+CASE(udp4)
+{
+
+	udp_exchange(AF_INET, AF_INET);
+}
+
+CASE(udp6)
+{
+
+	udp_exchange(AF_INET6, AF_INET6);
+}
+
+CASE(udp_mapped)
+{
+
+	udp_exchange(AF_INET, AF_INET6);
+}
+
+CASE(udp_connected)
+{
+	struct sockaddr_storage to, other, ss;
+	struct sockaddr un = { .sa_family = AF_UNSPEC };
+	socklen_t len, olen, l = sizeof ss;
+	char b[20];
+	int s, c, x;
+
+	s = udp_on(AF_INET, &to, &len);
+	x = udp_on(AF_INET, &other, &olen);
+	MUST((c = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0)) >= 0);
+	RET(send(c, "x", 1, 0));
+	RET(getpeername(c, (void *)&ss, &l));
+	RET(connect(c, (void *)&to, len));
+	l = sizeof ss;
+	RET(getpeername(c, (void *)&ss, &l));
+	SHOW(memcmp(&ss, &to, len) == 0);
+	l = sizeof ss;
+	RET(getsockname(c, (void *)&ss, &l));
+	show_from(&ss, l);
+	RET(write(c, "one", 3));
+	RET(read(s, b, sizeof b));
+	/* Only its peer reaches it */
+	RET(sendto(x, "no", 2, 0, (void *)&ss, l));
+	RET(read(c, b, sizeof b));
+	RET(sendto(s, "yes", 3, 0, (void *)&ss, l));
+	RET(read(c, b, sizeof b));
+	RET(connect(c, &un, sizeof un));
+	l = sizeof ss;
+	RET(getpeername(c, (void *)&ss, &l));
+	RET(send(c, "x", 1, 0));
+	RET(connect(c, (void *)&to, len));
+	RET(shutdown(c, SHUT_WR));
+	RET(send(c, "x", 1, MSG_NOSIGNAL));
+	RET(shutdown(x, SHUT_WR));
+	RET(listen(s, 1));
+	RET(accept(s, NULL, NULL));
+	close(s);
+	close(c);
+	close(x);
+}
+
+CASE(udp_nobody)
+{
+	struct sockaddr_storage to;
+	struct pollfd p = { -1, POLLIN, 0 };
+	socklen_t len, l = sizeof(int);
+	char b[10];
+	int s, c, err = -1;
+
+	s = udp_on(AF_INET, &to, &len);
+	close(s);
+	MUST((c = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0)) >= 0);
+	RET(sendto(c, "lost", 4, 0, (void *)&to, len));
+	RET(recv(c, b, sizeof b, 0));
+	RET(connect(c, (void *)&to, len));
+	RET(send(c, "lost", 4, 0));
+	RET(send(c, "lost", 4, 0));
+	RET(send(c, "lost", 4, 0));
+	p.fd = c;
+	RET(poll(&p, 1, 0));
+	SHOW(p.revents);
+	RET(getsockopt(c, SOL_SOCKET, SO_ERROR, &err, &l));
+	SHOW(err);
+	RET(recv(c, b, sizeof b, 0));
+	close(c);
+}
+
+CASE(udp_ports)
+{
+	struct sockaddr_storage to;
+	struct sockaddr_in any = { .sin_family = AF_INET };
+	socklen_t len;
+	int s, c, t, on = 1;
+
+	s = udp_on(AF_INET, &to, &len);
+	MUST((c = socket(AF_INET, SOCK_DGRAM, 0)) >= 0);
+	RET(bind(c, (void *)&to, len));
+	any.sin_port = ((struct sockaddr_in *)&to)->sin_port;
+	RET(bind(c, (void *)&any, sizeof any));
+	/* TCP has ports of its own */
+	MUST((t = socket(AF_INET, SOCK_STREAM, 0)) >= 0);
+	RET(bind(t, (void *)&to, len));
+	RET(setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on));
+	RET(setsockopt(c, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on));
+	RET(bind(c, (void *)&to, len));
+	RET(bind(c, (void *)&to, len));
+	RET(socket(AF_INET, SOCK_DGRAM, IPPROTO_TCP));
+	close(s);
+	close(c);
+	close(t);
+}
+
+CASE(udp_options)
+{
+	struct timeval tv = { 0, 30000 };
+	struct sockaddr_storage to;
+	int s, v = -1;
+	socklen_t len, l = sizeof v;
+	char b[10];
+
+	s = udp_on(AF_INET, &to, &len);
+	RET(getsockopt(s, SOL_SOCKET, SO_TYPE, &v, &l));
+	SHOW(v);
+	RET(getsockopt(s, SOL_SOCKET, SO_PROTOCOL, &v, &l));
+	SHOW(v);
+	v = 1;
+	RET(setsockopt(s, SOL_SOCKET, SO_BROADCAST, &v, sizeof v));
+	RET(setsockopt(s, IPPROTO_IP, IP_MULTICAST_TTL, &v, sizeof v));
+	RET(setsockopt(s, IPPROTO_TCP, TCP_NODELAY, &v, sizeof v));
+	RET(setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof tv));
+	RET(recv(s, b, sizeof b, 0));
+	RET(sendto(s, "x", 1, 0, (void *)&to, 3));
+	RET(sendto(s, b, 70000, 0, (void *)&to, len));
+	RET(sendto(s, (void *)8, 10, 0, (void *)&to, len));
+	RET(recv(s, b, sizeof b, MSG_DONTWAIT));
+	close(s);
+}
+
+static void *
+late_datagram(void *arg)
+{
+
+	ms_sleep(20);
+	(void)!send(*(int *)arg, "late", 4, 0);
+	return (NULL);
+}
+
+CASE(udp_blocking)
+{
+	struct sockaddr_storage to;
+	struct iovec iov;
+	struct msghdr h = { .msg_iov = &iov, .msg_iovlen = 1 };
+	struct sockaddr_storage from;
+	socklen_t len;
+	char b[10];
+	pthread_t t;
+	int s, c;
+
+	s = udp_on(AF_INET, &to, &len);
+	MUST((c = socket(AF_INET, SOCK_DGRAM, 0)) >= 0);
+	RET(connect(c, (void *)&to, len));
+	t = thread_start(late_datagram, &c);
+	iov.iov_base = b;
+	iov.iov_len = 2;
+	h.msg_name = &from;
+	h.msg_namelen = sizeof from;
+	RET(recvmsg(s, &h, 0));
+	SHOW(h.msg_flags);
+	show_from(&from, h.msg_namelen);
+	pthread_join(t, NULL);
+	close(s);
+	close(c);
+}
+
+static void
+unix_datagrams(int abstract)
+{
+	struct sockaddr_un un, none;
+	socklen_t len, l;
+	char b[20];
+	int s, c, n = 0;
+
+	len = name_unix(&un, abstract);
+	MUST((s = socket(AF_UNIX, SOCK_DGRAM, 0)) >= 0);
+	MUST((c = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0)) >= 0);
+	RET(sendto(c, "x", 1, 0, SUN(&un, len)));
+	RET(bind(s, SUN(&un, len)));
+	RET(sendto(c, "hello", 5, 0, SUN(&un, len)));
+	l = sizeof none;
+	RET(recvfrom(s, b, sizeof b, 0, (void *)&none, &l));
+	SHOW(l);
+	RET(send(c, "x", 1, 0));
+	RET(connect(c, SUN(&un, len)));
+	RET(send(c, "two", 3, 0));
+	RET(read(s, b, 2));
+	RET(recv(s, b, sizeof b, MSG_DONTWAIT));
+	while (send(c, b, 20, 0) == 20 && n < 100000)
+		n++;
+	SHOW(errno == EAGAIN);
+	RET(close(s));
+	RET(send(c, "x", 1, 0));
+	RET(connect(c, SUN(&un, len)));
+	close(c);
+	if (!abstract)
+		(void)unlink(path);
+}
+
+CASE(unix_dgram_named)
+{
+
+	unix_datagrams(0);
+}
+
+CASE(unix_dgram_abstract)
+{
+
+	unix_datagrams(1);
+}

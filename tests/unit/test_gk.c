@@ -805,7 +805,8 @@ t_bind(void **state)
 	int a, b, c;
 
 	(void)state;
-	EQ(S(socket, 2, GKA_SOCK_DGRAM), GK_NOTMINE);
+	EQ(S(socket, 2, 3), GK_NOTMINE);
+	EQ(S(socket, 2, GKA_SOCK_DGRAM, 6), -EPROTONOSUPPORT);
 	EQ(S(socket, 16, 3), GK_NOTMINE);
 	EQ(S(socket, 2, 1 | 0x100000), -EINVAL);
 	EQ(S(socket, 2, 1, 17), -EPROTONOSUPPORT);
