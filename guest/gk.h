@@ -53,6 +53,7 @@ enum gk_kind {
 	GK_EVENTFD,
 	GK_TIMERFD,
 	GK_EPOLL,
+	GK_INOTIFY,
 };
 
 /* A descriptor.  ofd is an index + 1; 0 is a free descriptor. */
@@ -141,6 +142,11 @@ struct gk_ofd {
 			uint16_t	first1;	/* gk->epi[] index + 1 */
 			uint16_t	last1;
 		} epoll;
+		struct {
+			uint32_t	last;	/* watch descriptor given out */
+			uint32_t	n;	/* events that wait */
+			uint32_t	gone[8]; /* their watches */
+		} inotify;
 	} u;
 };
 
@@ -179,6 +185,14 @@ struct gk_wake {
 	uint32_t	n, bits;
 };
 
+#define GK_NWATCH	128		/* inotify watches that are known */
+struct gk_watch {
+	uint64_t	file;		/* which one it is */
+	uint32_t	wd;
+	uint16_t	ofd1;		/* of its set; 0: unused */
+	uint16_t	pad;
+};
+
 struct gk {
 	uint32_t	magic;
 #define GK_MAGIC		0x676b3031
@@ -191,6 +205,7 @@ struct gk {
 	struct gk_wake	wake[GK_NWAKE];
 	/* Entries of vvar.fwait[] that they will find */
 	uint64_t	fwait_taken[GK_NFWAIT / 64];
+	struct gk_watch	watch[GK_NWATCH];	/* still in the first page */
 	struct gk_fd	fd[GK_NFD] __attribute__((aligned(4096)));
 	struct gk_addr	addr[GK_NADDR] __attribute__((aligned(4096)));
 	uint8_t		addr_used[GK_NADDR];	/* references */
@@ -320,6 +335,13 @@ void gk_conn_put_eof(struct gk_ctx *, uint32_t ofd, uint32_t id);
 size_t gk_conn_get(struct gk_ctx *, uint32_t ofd, uint32_t id, void *, size_t);
 /* The client is gone; what the guest does with it from now on is nobody's. */
 void gk_conn_drop(struct gk_ctx *, uint32_t ofd, uint32_t id);
+
+/* ---- gk_inotify.c ------------------------------------------------------- */
+
+int64_t gk_inotify_open(struct gk_ctx *, uint32_t flags);
+/* A watch for a file, known by any number; excl: -EEXIST if there is one. */
+int64_t gk_inotify_add(struct gk *, uint32_t ofd, uint64_t file, int excl);
+int64_t gk_inotify_remove(struct gk *, uint32_t ofd, uint32_t wd);
 
 /* ---- gk_dgram.c --------------------------------------------------------- */
 

@@ -122,6 +122,9 @@ gk_ofd_release(struct gk_ctx *ctx, uint32_t idx, unsigned kind)
 	case GK_EPOLL:
 		gk_epoll_release(gk, idx);
 		break;
+	case GK_INOTIFY:
+		gk_inotify_release(gk, idx);
+		break;
 	default:
 		break;
 	}

@@ -232,6 +232,8 @@ gk_input(struct gk_ctx *ctx, struct gk_end *e, struct gk_iter *it)
 		return (gk_dgram_in(ctx, e, it));
 	case GK_EVENTFD:
 		return (gk_event_read(ctx, e->o, it, e->nonblock));
+	case GK_INOTIFY:
+		return (gk_inotify_read(ctx, e->o, it, e->nonblock));
 	case GK_TIMERFD:
 		return (gk_timer_read(ctx, e->o, it, e->nonblock));
 	case GK_PIPE_W:
@@ -349,6 +351,7 @@ gk_output(struct gk_ctx *ctx, struct gk_end *e, struct gk_iter *it)
 	case GK_EVENTFD:
 		return (gk_event_write(ctx, e->o, it, e->nonblock));
 	case GK_PIPE_R:
+	case GK_INOTIFY:
 		return (-GKA_EBADF);
 	case GK_CONN:
 	case GK_PAIR:

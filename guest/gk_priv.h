@@ -308,6 +308,9 @@ int64_t gk_event_write(struct gk_ctx *, struct gk_ofd *, struct gk_iter *,
     int nonblock);
 int64_t gk_timer_read(struct gk_ctx *, struct gk_ofd *, struct gk_iter *,
     int nonblock);
+int64_t gk_inotify_read(struct gk_ctx *, struct gk_ofd *, struct gk_iter *,
+    int nonblock);
+void gk_inotify_release(struct gk *, uint32_t ofd);
 void gk_timer_update(struct gk_ctx *, struct gk_ofd *);
 /* fcntl(F_SETPIPE_SZ), F_GETPIPE_SZ */
 int64_t gk_pipe_size(struct gk_ctx *, uint32_t ofd, int set, uint64_t sz);

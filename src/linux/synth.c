@@ -208,6 +208,9 @@ fd_text(struct machine *m, uint32_t fd, char *buf)
 	case GK_TIMERFD:
 		(void)snprintf(buf, PATH_MAX, "anon_inode:[timerfd]");
 		break;
+	case GK_INOTIFY:
+		(void)snprintf(buf, PATH_MAX, "anon_inode:inotify");
+		break;
 	case GK_EPOLL:
 		(void)snprintf(buf, PATH_MAX, "anon_inode:[eventpoll]");
 		break;

@@ -308,6 +308,9 @@ sys_f sys_read, sys_write, sys_pread64, sys_pwrite64, sys_readv, sys_writev,
 sys_f sys_sendfile, sys_splice, sys_tee, sys_vmsplice, sys_copy_file_range;
 /* memio.c, signalfd.c */
 sys_f sys_memfd_create, sys_signalfd, sys_signalfd4;
+/* inotify.c */
+sys_f sys_inotify_init, sys_inotify_init1, sys_inotify_add_watch,
+    sys_inotify_rm_watch;
 /* fctl.c */
 sys_f sys_flock, sys_fcntl, sys_ioctl;
 /* stat.c */
