@@ -328,6 +328,10 @@ sys_f sys_mkdir, sys_mkdirat, sys_rmdir,
 sys_f sys_chmod, sys_fchmod, sys_fchmodat, sys_fchmodat2, sys_chown,
     sys_lchown, sys_fchown, sys_fchownat, sys_utimensat, sys_utime,
     sys_utimes, sys_futimesat;
+/* xattr.c */
+sys_f sys_setxattr, sys_lsetxattr, sys_fsetxattr, sys_getxattr,
+    sys_lgetxattr, sys_fgetxattr, sys_listxattr, sys_llistxattr,
+    sys_flistxattr, sys_removexattr, sys_lremovexattr, sys_fremovexattr;
 /* egress.c, sockmsg.c */
 sys_f sys_socket, sys_connect, sys_bind, sys_listen, sys_accept, sys_accept4,
     sys_sendto, sys_recvfrom, sys_sendmsg, sys_recvmsg, sys_sendmmsg,

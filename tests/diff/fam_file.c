@@ -11,6 +11,7 @@
 #include <sys/sendfile.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <sys/uio.h>
 
 #ifndef F_SEAL_FUTURE_WRITE
@@ -696,5 +697,23 @@ CASE(large)
 	RET(lseek(fd, 100 * 65536L, SEEK_DATA));
 	RET(ftruncate(fd, 1000));
 	RET(pread(fd, b, 10, 995));
+	close(fd);
+}
+
+/* /proc has none on any host. */
+CASE(xattrs)
+{
+	char b[100];
+	int fd;
+
+	RET(listxattr("/none", b, sizeof b));
+	RET(getxattr("/none", "user.x", b, sizeof b));
+	RET(getxattr("/proc/self/stat", "user.x", b, sizeof b));
+	RET(setxattr("/proc/self/stat", "user.x", "v", 1, 0));
+	MUST((fd = open("/proc/self/stat", O_RDONLY)) >= 0);
+	RET(fgetxattr(fd, "user.x", b, sizeof b));
+	RET(flistxattr(fd, b, sizeof b));
+	RET(fgetxattr(99, "user.x", b, sizeof b));
+	RET(fremovexattr(fd, "user.x"));
 	close(fd);
 }
