@@ -87,6 +87,9 @@ struct gk_vvar {
 	/* Code in this range is told the image's process id. */
 	uint64_t	frozen_lo, frozen_hi;
 	uint32_t	frozen_pid;
+	/* The newest private anonymous mapping, as long as nothing else was
+	 * mapped or unmapped since: allocators go on with madvise(2). */
+	uint64_t	map_lo, map_hi;
 	/* Who waits for a futex, the longest first; > GK_NFWAIT: too many */
 	uint32_t	nfwait;
 	struct gk_fwait	fwait[GK_NFWAIT];

@@ -17,6 +17,7 @@
 #define ARCH_GET_FS	0x1003
 
 #define NR_sched_yield		24
+#define NR_madvise		28
 #define NR_getpid		39
 #define NR_gettimeofday		96
 #define NR_getuid		102
@@ -190,6 +191,27 @@ do_gk(uint64_t nr, const uint64_t a[6], uint64_t *leave)
 	return (r);
 }
 
+/* ---- advice ------------------------------------------------------------------------ */
+
+/*
+ * Advice that changes nothing here (NORMAL to WILLNEED, FREE, DONTFORK, DOFORK,
+ * HUGEPAGE, NOHUGEPAGE, DONTDUMP, DODUMP): all there is to say is whether the
+ * range is mapped.
+ */
+#define IDLE_ADVICE	0x3cd0fUL
+
+static long
+do_madvise(uint64_t addr, uint64_t len, uint64_t advice)
+{
+	const volatile struct gk_vvar *v = VVAR;
+
+	if (!v->inside || advice > 63 || !(IDLE_ADVICE >> advice & 1) ||
+	    addr % 4096 != 0 || len == 0 || addr < v->map_lo ||
+	    addr >= v->map_hi || len > v->map_hi - addr)
+		return (GK_NOTMINE);
+	return (0);
+}
+
 /* ---- futexes ---------------------------------------------------------------------- */
 
 #define FUTEX_WAKE_		1
@@ -285,6 +307,9 @@ blob_call(uint64_t nr, const uint64_t a[6])
 	case NR_getgid:
 	case NR_getegid:
 		r.rax = v->gid;
+		break;
+	case NR_madvise:
+		r.rax = do_madvise(a[0], a[1], a[2]);
 		break;
 	case NR_futex:
 		r.rax = do_futex(a);

@@ -37,6 +37,16 @@ check_file(const struct hfile *f, int kind, unsigned prot, unsigned flags)
 	return (f->can_read ? 0 : -EACCES);
 }
 
+/* For do_madvise() in the blob: [lo, hi) is there. */
+static void
+note_mapping(struct machine *m, uint64_t lo, uint64_t hi)
+{
+	struct gk_vvar *v = machine_vvar(m);
+
+	v->map_lo = lo;
+	v->map_hi = hi;
+}
+
 /* What lies in the file is copied, what lies behind its end is SIGBUS. */
 static int64_t
 fill_file(struct machine *m, uint64_t va, const uint64_t a[6],
@@ -109,6 +119,8 @@ map_anon(struct machine *m, const uint64_t a[6])
 	if (flags & MAP_HUGETLB)
 		return (-ENOMEM);	/* none reserved, as on most hosts */
 	va = as_map(m->as, a[0], a[1], prot, flags, NULL, 0);
+	if (va > 0 && (flags & MAP_TYPE_) == MAP_PRIVATE)
+		note_mapping(m, (uint64_t)va, (uint64_t)va + PAGE_UP(a[1]));
 	/* As far as there is memory */
 	if (va > 0 && (flags & (MAP_POPULATE | MAP_LOCKED)) && (prot & 7) != 0)
 		(void)as_populate(m->as, (uint64_t)va, a[1]);
@@ -123,6 +135,7 @@ sys_mmap(struct machine *m, struct thread *t, const uint64_t a[6])
 	int kind = 0;
 
 	(void)t;
+	note_mapping(m, 0, 0);
 	if (a[5] & PAGE_MASK)
 		return (-EINVAL);
 	if (!(flags & MAP_ANONYMOUS)) {
@@ -148,6 +161,7 @@ sys_munmap(struct machine *m, struct thread *t, const uint64_t a[6])
 	int r;
 
 	(void)t;
+	note_mapping(m, 0, 0);
 	r = as_unmap(m->as, a[0], a[1]);
 	mfs_reap(m);
 	return (r);
@@ -173,6 +187,7 @@ sys_mremap(struct machine *m, struct thread *t, const uint64_t a[6])
 {
 
 	(void)t;
+	note_mapping(m, 0, 0);
 	return (as_remap(m->as, a[0], a[1], a[2], (unsigned)a[3], a[4]));
 }
 
