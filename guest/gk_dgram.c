@@ -58,7 +58,7 @@ gk_ip_concrete(struct gk_ip *ip)
 	ip->any = 0;
 }
 
-/* Is it one of the other family, in a dual-stack socket's words? */
+/* As a socket of this family sees it: IPv4 in a dual-stack one is mapped. */
 static size_t
 gk_ip_write(const struct gk_ip *ip, uint16_t domain, uint8_t *sa)
 {
@@ -322,10 +322,10 @@ gk_dgram_in(struct gk_ctx *ctx, struct gk_end *e, struct gk_iter *it)
 	end = v.tail + h.len;
 	n = GK_MIN(h.len, it->total);
 	ret = (e->flags & GKA_MSG_TRUNC) ? h.len : (int64_t)n;
+	if (h.len > it->total)
+		e->oflags |= GKA_MSG_TRUNC;
 	if (gk_view_drain(ctx, &v, it, n) < n)
 		ret = -GKA_EFAULT;
-	if (h.len > n)
-		e->oflags |= GKA_MSG_TRUNC;
 	if (e->name != NULL) {
 		e->name->len = h.namelen;
 		gk_copy(e->name->sa, sa, h.namelen);

@@ -9,6 +9,9 @@
 
 #define GKA_IN_IGNORED	0x8000U
 
+/* The reset compares the first page of struct gk as a whole. */
+_Static_assert(offsetof(struct gk, fd) == 4096, "watches are in one page");
+
 struct gk_in_event {
 	int32_t		wd;
 	uint32_t	mask, cookie, len;
