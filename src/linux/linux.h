@@ -128,6 +128,8 @@ struct thread *thread_new(struct machine *);
 void thread_exit(struct machine *, struct thread *);
 /* wake up to n waiters on addr whose bits match; how many */
 int futex_wake(struct machine *, uint64_t addr, int n, uint32_t bits);
+/* What the program said without ending the line (uvec.c) */
+void file_log_flush(struct machine *);
 /* What the blob has to know of waiters, and has promised since */
 void futex_publish(struct machine *);
 void futex_deferred(struct machine *);

@@ -198,6 +198,44 @@ log_line(struct machine *m, int level, const char *p, size_t len)
 	} while (len > 0);
 }
 
+static void
+flush_part(struct machine *m, int level)
+{
+	const int i = level == TKVM_LOG_STDERR;
+
+	if (m->part[i].n > 0)
+		log_line(m, level, m->part[i].b, m->part[i].n);
+	m->part[i].n = 0;
+}
+
+void
+file_log_flush(struct machine *m)
+{
+
+	flush_part(m, TKVM_LOG_STDOUT);
+	flush_part(m, TKVM_LOG_STDERR);
+}
+
+/* Python writes a line of a traceback in a dozen pieces. */
+static void
+log_part(struct machine *m, int level, const char *p, size_t len)
+{
+	const int i = level == TKVM_LOG_STDERR;
+	size_t n;
+
+	while (len > 0) {
+		n = LOG_PART - m->part[i].n;
+		if (n > len)
+			n = len;
+		(void)memcpy(m->part[i].b + m->part[i].n, p, n);
+		m->part[i].n += (unsigned)n;
+		if (m->part[i].n == LOG_PART)
+			flush_part(m, level);
+		p += n;
+		len -= n;
+	}
+}
+
 void
 file_log(struct machine *m, int level, const char *p, size_t len)
 {
@@ -215,10 +253,15 @@ file_log(struct machine *m, int level, const char *p, size_t len)
 	while (len > 0) {
 		nl = memchr(p, '\n', len);
 		n = nl == NULL ? len : (size_t)(nl - p);
-		if (n > 0)
+		if (n > 0 && nl != NULL &&
+		    m->part[level == TKVM_LOG_STDERR].n == 0)
 			log_line(m, level, p, n);
-		if (nl != NULL)
+		else
+			log_part(m, level, p, n);
+		if (nl != NULL) {
+			flush_part(m, level);
 			n++;
+		}
 		p += n;
 		len -= n;
 	}

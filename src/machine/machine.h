@@ -93,6 +93,7 @@ struct sigq {
 #define MAX_SIGQ	512
 
 #define MAX_GTIMER	32
+#define LOG_PART	500
 
 struct gtimer {				/* timer_create(2) */
 	uint8_t		used;
@@ -191,6 +192,10 @@ struct machine {
 	uint64_t	log_bytes;	/* this request's */
 	uint8_t		enosys_seen[64];	/* bitmap: calls named once */
 	char		last_line[200];	/* of stdout or stderr, for errors */
+	struct {			/* a line without an end yet */
+		unsigned	n;
+		char		b[LOG_PART];
+	} part[2];			/* stdout, stderr */
 	char		refused[200];	/* last path of a boot, for errors */
 	const char	*refused_by;	/* the option that would allow it */
 	const char	*no_process;	/* call that needs a second process */

@@ -726,6 +726,7 @@ machine_run(struct machine *m, int want_output)
 		atomic_store(&m->wd->expired, 1);
 	r = loop(m);
 	wd_disarm(m->wd);
+	file_log_flush(m);
 	account(m);
 	m->st.run_ns += m->cpu_since - t0;
 	return (r);
