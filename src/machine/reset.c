@@ -37,21 +37,21 @@ static void
 gk_learn(struct machine *m)
 {
 	const struct as *im = m->as->image;
-	const struct gk *a = m->gk, *b = (const void *)(im->base + GPA_GK);
+	const struct gk *b = (const void *)(im->base + GPA_GK);
 	const uint32_t *hi = m->gk_hi;
 	const struct {
 		uint64_t	off, size;
 	} part[] = {
 		{ 0, PAGE_SZ },
-		{ offsetof(struct gk, fd), sizeof a->fd[0] *
+		{ offsetof(struct gk, fd), sizeof b->fd[0] *
 		    (hi[HI_FD] > b->hi_fd ? hi[HI_FD] : b->hi_fd) },
-		{ offsetof(struct gk, addr), sizeof a->addr +
-		    sizeof a->addr_used },
-		{ offsetof(struct gk, ofd), sizeof a->ofd[0] *
+		{ offsetof(struct gk, addr), sizeof b->addr +
+		    sizeof b->addr_used },
+		{ offsetof(struct gk, ofd), sizeof b->ofd[0] *
 		    (hi[HI_OFD] > b->hi_ofd ? hi[HI_OFD] : b->hi_ofd) },
-		{ offsetof(struct gk, epi), sizeof a->epi[0] *
+		{ offsetof(struct gk, epi), sizeof b->epi[0] *
 		    (hi[HI_EPI] > b->hi_epi ? hi[HI_EPI] : b->hi_epi) },
-		{ offsetof(struct gk, scm), sizeof a->scm[0] *
+		{ offsetof(struct gk, scm), sizeof b->scm[0] *
 		    (hi[HI_SCM] > b->hi_scm ? hi[HI_SCM] : b->hi_scm) },
 	};
 	uint64_t gpa, end;
