@@ -90,6 +90,22 @@ lock_in(struct machine *m, uint64_t uaddr, const struct gk_ofd *ofd,
 	return (0);
 }
 
+/* What F_GETLK answers: the lock in the way, or that there is none */
+static int
+lock_out(struct machine *m, uint64_t uaddr, struct gflock *g,
+    const struct flock *fl)
+{
+
+	g->type = fl->l_type;
+	if (fl->l_type != F_UNLCK) {
+		g->whence = fl->l_whence;
+		g->start = fl->l_start;
+		g->len = fl->l_len;
+		g->pid = -1;
+	}
+	return (as_write(m->as, uaddr, g, sizeof *g));
+}
+
 static int64_t
 lock_get(struct machine *m, uint64_t uaddr, const struct gk_ofd *ofd, int fd)
 {
@@ -102,14 +118,7 @@ lock_get(struct machine *m, uint64_t uaddr, const struct gk_ofd *ofd, int fd)
 		return (r);
 	if (fcntl(fd, F_OFD_GETLK, &fl) != 0)
 		return (-errno);
-	g.type = fl.l_type;
-	if (fl.l_type != F_UNLCK) {
-		g.whence = fl.l_whence;
-		g.start = fl.l_start;
-		g.len = fl.l_len;
-		g.pid = -1;
-	}
-	return (as_write(m->as, uaddr, &g, sizeof g));
+	return (lock_out(m, uaddr, &g, &fl));
 }
 
 static int64_t
@@ -158,14 +167,7 @@ mem_lock(struct machine *m, struct thread *t, const uint64_t a[6],
 			mfs_ofd_test(m, hidx, hf->ino, &fl);
 		else
 			fl.l_type = F_UNLCK;
-		g.type = fl.l_type;
-		if (g.type != F_UNLCK) {
-			g.whence = fl.l_whence;
-			g.start = fl.l_start;
-			g.len = fl.l_len;
-			g.pid = -1;
-		}
-		return (as_write(m->as, a[2], &g, sizeof g));
+		return (lock_out(m, a[2], &g, &fl));
 	}
 	if ((g.type == F_RDLCK && !hf->can_read) ||
 	    (g.type == F_WRLCK && !hf->can_write))
