@@ -277,7 +277,7 @@ tsc_runs_at(int k)
 	for (i = 0; i < TSC_TRIES; i++) {
 		t0 = now_s();
 		c0 = __rdtsc();
-		(void)usleep(10000);
+		(void)usleep(1000);
 		t1 = now_s();
 		c1 = __rdtsc();
 		khz = (double)(c1 - c0) / (t1 - t0) / 1e3;

@@ -5,7 +5,7 @@
  * its deadline, when several guest threads share it, and when response bytes
  * have been lying in the ring for a while.
  *
- * It looks at all armed slots every two milliseconds while any was armed during
+ * It looks at all armed slots every four milliseconds while any was armed during
  * the last second, and sleeps otherwise; so arming is a few atomic operations
  * and no system call while there is load.
  *
@@ -26,7 +26,7 @@
 #include "machine/priv.h"
 
 #define WD_MAX		16384
-#define WD_PERIOD	2000000L	/* ns; twice as often costs 1 % of a CPU */
+#define WD_PERIOD	4000000UL	/* ns; twice as often costs 1 % of a CPU */
 #define WD_LINGER	1000000000UL
 #define OUTPUT_AFTER	2000000UL
 #define TICK_EVERY	4000000UL
@@ -156,16 +156,30 @@ wd_scan(uint64_t now)
 	return (any);
 }
 
+/* For a period, or until the thread is to end */
+static void
+wd_sleep(void)
+{
+	const uint64_t until = host_mono() + WD_PERIOD;
+	const struct timespec t = { (time_t)(until / 1000000000),
+	    (long)(until % 1000000000) };
+
+	(void)pthread_mutex_lock(&wd_mtx);
+	if (!wd_stop)
+		(void)pthread_cond_clockwait(&wd_cond, &wd_mtx,
+		    CLOCK_MONOTONIC, &t);
+	(void)pthread_mutex_unlock(&wd_mtx);
+}
+
 static void *
 wd_main(void *priv)
 {
-	const struct timespec period = { 0, WD_PERIOD };
 	uint64_t now, last = host_mono();
 
 	(void)priv;
 	(void)pthread_setname_np(pthread_self(), "tkvm-watchdog");
 	while (!__atomic_load_n(&wd_stop, __ATOMIC_ACQUIRE)) {
-		(void)nanosleep(&period, NULL);
+		wd_sleep();
 		now = host_mono();
 		if (wd_scan(now))
 			last = now;

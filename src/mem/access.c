@@ -173,19 +173,19 @@ as_iov(struct as *as, uint64_t gva, size_t len, int access,
  * A booting program's memory is a file: the kernel copies from one to the
  * other, and clears and maps no page for it that the program does not use.
  */
-static ssize_t
-fill_run(struct as *as, uint8_t *p, size_t n, int fd, off_t off)
+ssize_t
+fill_run(uint8_t *base, int memfd, uint64_t gpa, size_t n, int fd, off_t off)
 {
 	off_t from = off;
 	ssize_t r;
 
-	if (as->image == NULL && n >= PAGE_SZ &&
-	    lseek(as->memfd, p - as->base, SEEK_SET) >= 0) {
-		r = sendfile(as->memfd, fd, &from, n);
+	if (memfd >= 0 && n >= PAGE_SZ &&
+	    lseek(memfd, (off_t)gpa, SEEK_SET) >= 0) {
+		r = sendfile(memfd, fd, &from, n);
 		if (r > 0)
 			return (r);
 	}
-	return (pread(fd, p, n, off));
+	return (pread(fd, base + gpa, n, off));
 }
 
 int
@@ -196,6 +196,8 @@ as_fill(struct as *as, uint64_t gva, size_t len, int fd, uint64_t off)
 	uint8_t *p;
 	int i;
 
+	if (later_add(as, gva, len, fd, off) == 0)
+		return (0);
 	i = as_populate(as, gva, len);
 	if (i != 0)
 		return (i);
@@ -210,7 +212,8 @@ as_fill(struct as *as, uint64_t gva, size_t len, int fd, uint64_t off)
 			n += PAGE_SZ;
 		if (n > len - done)
 			n = len - done;
-		r = fill_run(as, p, n, fd, (off_t)(off + done));
+		r = fill_run(as->base, as->image == NULL ? as->memfd : -1,
+		    (uint64_t)(p - as->base), n, fd, (off_t)(off + done));
 		if (r < 0 && errno == EINTR)
 			r = 0;
 		else if (r < 0)

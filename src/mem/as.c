@@ -278,6 +278,8 @@ as_free(struct as **pas)
 	unsigned u;
 
 	TAKE_OBJ_NOTNULL(as, pas, AS_MAGIC);
+	if (as->later != NULL)
+		later_free(&as->later);
 	if (as->base != MAP_FAILED)
 		(void)munmap(as->base, as->size);
 	if (as->memfd >= 0 && as->image == NULL)

@@ -112,6 +112,8 @@ struct as {
 	uint64_t	window;		/* pages mapped by the next fault */
 	uint64_t	last_fault;
 
+	struct later	*later;		/* booting: files still being read */
+
 	as_pager_f	*pager;		/* of files in memory */
 	void		*pager_priv;
 
@@ -168,7 +170,19 @@ int as_fault(struct as *, uint64_t gva, unsigned access);
 /* frames for [gva, gva+len), regardless of protection; 0 or -errno */
 int as_populate(struct as *, uint64_t gva, uint64_t len);
 
+/* later.c */
+/* Read it in the background; -1: not this one, as_fill() does it. */
+int later_add(struct as *, uint64_t gva, size_t len, int fd, uint64_t off);
+/* 0: the page has its frame; 1: no such page; -ENXIO, -ENOMEM */
+int later_fault(struct as *, const struct vma *, uint64_t gva);
+/* Have all of every file mapped in [start, end); 0 or -1: cannot be read */
+int later_settle(struct as *, uint64_t start, uint64_t end);
+void later_free(struct later **);
+
 /* access.c */
+/* Some of [off, off+n) of fd into memory: how much, 0 at the end, or -1 */
+ssize_t fill_run(uint8_t *base, int memfd, uint64_t gpa, size_t n, int fd,
+    off_t off);
 void as_mark(struct as *, uint64_t gpa, uint64_t len);
 /* gva -> gpa, or 0 */
 uint64_t as_gpa(struct as *, uint64_t gva);

@@ -15,6 +15,7 @@
 #include "mem/as.h"
 
 #define WINDOW_MIN	16UL
+#define WINDOW_BOOT_MIN	64UL	/* frames that are not touched cost nothing */
 #define WINDOW_BOOT	512UL
 #define WINDOW_FORK	64UL
 #define GUARD_GAP	(256 * PAGE_SZ)	/* below what grows, stack_guard_gap */
@@ -89,7 +90,7 @@ window(struct as *as, const struct vma *v, uint64_t gva, uint64_t *start)
 	    gva < as->last_fault + as->window * PAGE_SZ)
 		as->window = as->window * 2 > max ? max : as->window * 2;
 	else
-		as->window = WINDOW_MIN;
+		as->window = as->image != NULL ? WINDOW_MIN : WINDOW_BOOT_MIN;
 	len = as->window * PAGE_SZ;
 	s = gva & ~(len - 1);
 	e = s + len;
@@ -158,6 +159,7 @@ as_fault(struct as *as, uint64_t gva, unsigned access)
 {
 	const struct vma *v;
 	uint64_t *pte, s, e;
+	int i;
 
 	CHECK_OBJ_NOTNULL(as, AS_MAGIC);
 	v = as_find(as, gva);
@@ -183,6 +185,9 @@ as_fault(struct as *as, uint64_t gva, unsigned access)
 	}
 	if (v->file != 0)
 		return (map_file_page(as, v, gva, pte));
+	i = later_fault(as, v, gva);
+	if (i <= 0)
+		return (i);
 	e = window(as, v, gva, &s);
 	if (map_window(as, v, s, (e - s) / PAGE_SZ) == 0)
 		return (0);
@@ -196,6 +201,8 @@ as_populate(struct as *as, uint64_t gva, uint64_t len)
 	uint64_t end, e, *pte;
 
 	end = PAGE_UP(gva + len);
+	if (later_settle(as, PAGE_DOWN(gva), end) != 0)
+		return (-EFAULT);
 	for (gva = PAGE_DOWN(gva); gva < end; gva = e) {
 		v = as_find(as, gva);
 		if (v == NULL || (v->flags & VMA_BEYOND))

@@ -48,6 +48,11 @@ as_freeze(struct as *as, struct tkvm_error *err)
 	unsigned u;
 
 	CHECK_OBJ_NOTNULL(as, AS_MAGIC);
+	if (later_settle(as, GVA_USER_MIN, GVA_USER_END) != 0)
+		return (err_set(err, TKVM_E_PROGRAM,
+		    "cannot read a file that the program maps"));
+	if (as->later != NULL)
+		later_free(&as->later);
 	wipe(as);
 	for (u = 0; u < as->vmas.n; u++)
 		as->vmas.v[u].flags |= VMA_IMAGE;

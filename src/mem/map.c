@@ -231,6 +231,7 @@ as_unmap(struct as *as, uint64_t addr, uint64_t len)
 		return (0);
 	if (as_has(as, addr, len, VMA_FIXEDPART, 0))
 		return (-EPERM);
+	(void)later_settle(as, addr, end);
 	if (split2(as, addr, end) != 0)
 		return (-ENOMEM);
 	unmap_frames(as, addr, end);
@@ -450,6 +451,7 @@ remap_move(struct as *as, const struct vma *old, uint64_t addr,
 	v.flags &= (uint8_t)~VMA_IMAGE;
 	if (vmas_insert(&as->vmas, &v) != 0)
 		return (-ENOMEM);
+	(void)later_settle(as, addr, addr + oldlen);
 	m.delta = (uint64_t)a - addr;
 	m.failed = 0;
 	n = oldlen < newlen ? oldlen : newlen;
@@ -574,6 +576,7 @@ as_dontneed(struct as *as, uint64_t addr, uint64_t len)
 	end = addr + PAGE_UP(len);
 	if (!as_covered(as, addr, end - addr))
 		r = -ENOMEM;
+	(void)later_settle(as, addr, end);
 	for (e = addr; e < end; ) {
 		v = as_next(as, e);	/* anew: not_image() may split */
 		if (v == NULL || v->start >= end)

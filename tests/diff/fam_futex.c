@@ -176,7 +176,7 @@ CASE(first_come_first_woken)
 		wait_start(&w[i], FUTEX_WAIT, 0);
 	for (i = 0; i < 4; i++) {
 		RET(futex(&word, FUTEX_WAKE, 1, NULL, NULL, 0));
-		ms_sleep(15);
+		ms_sleep(50);
 		say("%d %d %d %d", w[0].done, w[1].done, w[2].done, w[3].done);
 	}
 	for (i = 0; i < 4; i++)

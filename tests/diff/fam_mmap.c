@@ -479,6 +479,83 @@ CASE(closed_file_stays)
 	RET(munmap(p, PG));
 }
 
+/* Does each page of [from, to) show what file() wrote?  Last ones first. */
+static int
+pages_right(const uint8_t *p, size_t from, size_t to)
+{
+	size_t i;
+
+	for (i = to; i-- > from; )
+		if (p[i * PG] != (uint8_t)(i + 1) ||
+		    p[i * PG + PG - 1] != (uint8_t)(i + 1)) {
+			say("page %zu: %d", i, p[i * PG]);
+			return (0);
+		}
+	return (1);
+}
+
+/* Large enough to be read in pieces by whoever maps it */
+CASE(large_file)
+{
+	const size_t n = 2000;
+	uint8_t *p, *q;
+	int fd;
+
+	tmp_enter();
+	fd = file(n * PG, O_RDONLY);
+	p = mmap(NULL, n * PG, RW, MAP_PRIVATE, fd, 0);
+	MAPPED(p);
+	RET(close(fd));
+	p[1500 * PG] = 200;
+	RET(mprotect(p + 600 * PG, 100 * PG, PROT_READ));
+	RET(munmap(p + 800 * PG, 300 * PG));
+	READS(p + 800 * PG);
+	READS(p + 1100 * PG - 1);
+	q = map(p + 900 * PG, 10 * PG, RW, ANON | MAP_FIXED);
+	MAPPED(q);
+	SHOW(q[0] + q[10 * PG - 1]);
+	READS(p + 910 * PG);
+	WRITES(p + 650 * PG);
+	SHOW(pages_right(p, 0, 800));
+	SHOW(pages_right(p, 1100, 1500));
+	SHOW(pages_right(p, 1501, n));
+	SHOW(p[1500 * PG]);
+	q = mremap(p + 1200 * PG, 200 * PG, 400 * PG, MREMAP_MAYMOVE);
+	MAPPED(q);
+	SHOW(pages_right(q - 1200 * PG, 1200, 1400));
+	READS(p + 1200 * PG);
+	RET(munmap(q, 400 * PG));
+	RET(munmap(p, n * PG));
+	RET(unlink("f"));
+	tmp_leave();
+}
+
+CASE(large_file_goes)
+{
+	const size_t n = 1000;
+	uint8_t *p, *q;
+	int fd;
+
+	tmp_enter();
+	fd = file(n * PG - 100, O_RDONLY);
+	p = mmap(NULL, n * PG, PROT_READ, MAP_PRIVATE, fd, 0);
+	q = mmap(NULL, 400 * PG, PROT_READ, MAP_PRIVATE, fd, 300 * PG);
+	MAPPED(p);
+	MAPPED(q);
+	RET(unlink("f"));
+	RET(close(fd));
+	SHOW(p[n * PG - 101]);
+	SHOW(p[n * PG - 1]);
+	SHOW(pages_right(p, 0, n - 1));
+	SHOW(pages_right(q - 300 * PG, 300, 700));
+	RET(munmap(p, n * PG));
+	p = map(p, n * PG, RW, ANON | MAP_FIXED);
+	SHOW(p[0] + p[500 * PG]);
+	RET(munmap(p, n * PG));
+	RET(munmap(q, 400 * PG));
+	tmp_leave();
+}
+
 /* ---- mremap ------------------------------------------------------------------------- */
 
 CASE(remap_grow_in_place)
