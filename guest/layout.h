@@ -21,6 +21,8 @@
 #define GPA_KPT		0x00c000
 #define GPA_BLOB	0x010000	/* the blob's image, as linked */
 #define GPA_BLOB_END	0x040000
+#define GPA_THR		0x040000	/* struct gk_thrs, and behind it ... */
+#define GPA_THR_AREA	0x041000	/* ... struct gk_thr_area, a page each */
 #define GPA_GK		0x200000	/* struct gk; 2 MiB aligned */
 #define GPA_MFS		0x2400000	/* struct mfs, files in memory */
 #define GPA_FRAMES	0x2800000	/* frames for everything else */
@@ -41,6 +43,29 @@
 #define GVA_IST_TOP	(GVA_KERN + GPA_IST + 0x1000)
 #define GVA_VVAR	(GVA_KERN + GPA_VVAR)
 #define GVA_BLOB	(GVA_KERN + GPA_BLOB)
+#define GVA_THR		(GVA_KERN + GPA_THR)
+#define GVA_THR_AREA	(GVA_KERN + GPA_THR_AREA)
+
+/* struct gk_thr_area, for the entry code */
+#define THR_RAX		3584
+#define THR_RBX		(THR_RAX + 8)
+#define THR_RDX		(THR_RAX + 16)
+#define THR_RSI		(THR_RAX + 24)
+#define THR_RDI		(THR_RAX + 32)
+#define THR_RBP		(THR_RAX + 40)
+#define THR_RSP		(THR_RAX + 48)
+#define THR_R8		(THR_RAX + 56)
+#define THR_R9		(THR_RAX + 64)
+#define THR_R10		(THR_RAX + 72)
+#define THR_R12		(THR_RAX + 80)
+#define THR_R13		(THR_RAX + 88)
+#define THR_R14		(THR_RAX + 96)
+#define THR_R15		(THR_RAX + 104)
+#define THR_RIP		(THR_RAX + 112)
+#define THR_RFLAGS	(THR_RAX + 120)
+#define THR_FS		(THR_RAX + 128)
+#define THR_GS		(THR_RAX + 136)
+#define THR_XMASK	0xe7		/* x87, SSE, AVX, AVX-512 */
 
 #define GVA_MMAP_TOP	0x7fff80000000UL	/* mmap grows down from here */
 
@@ -61,11 +86,48 @@
 #ifndef __ASSEMBLER__
 #include <stdint.h>
 
-#define GK_NFWAIT	192
+#define GK_NFWAIT	128
 struct gk_fwait {
-	uint64_t	addr;
+	uint64_t	addr, seq;
 	uint32_t	bits, pad;
 };
+
+/*
+ * Threads that the blob can change between without the VMM.  What is parked
+ * here is the blob's to go on with; all others are THR_VMM.
+ */
+#define GK_NTHR		96
+
+enum gk_thr_state {
+	THR_VMM = 0,			/* not to be touched */
+	THR_CUR,			/* in the vCPU */
+	THR_WAIT,			/* in futex(2), with no time-out */
+	THR_RUN,			/* woken */
+	THR_RETRY,			/* makes its call once more */
+};
+
+struct gk_thr {
+	uint32_t	state;
+	uint32_t	tid;
+	uint64_t	addr, seq;	/* what it waits for, since when */
+	uint32_t	bits;
+	uint32_t	gen;		/* THR_RETRY: gk->gen when it tried */
+};
+
+struct gk_thrs {			/* one page */
+	uint32_t	on;		/* 0: leave threads alone */
+	uint32_t	cur, n;
+	uint32_t	pad;
+	uint64_t	seq;		/* of the last that began to wait */
+	uint64_t	changed[2];	/* bit i: thread[i], since the last exit */
+	struct gk_thr	thr[GK_NTHR];
+};
+
+struct gk_thr_area {
+	uint8_t		xsave[THR_RAX];
+	uint64_t	rax, rbx, rdx, rsi, rdi, rbp, rsp, r8, r9, r10;
+	uint64_t	r12, r13, r14, r15, rip, rflags, fs, gs;
+} __attribute__((aligned(4096)));
 
 /*
  * What the clock, id and futex calls need; one page, read-only for the program,

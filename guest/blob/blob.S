@@ -13,7 +13,9 @@
 #include "layout.h"
 #include "blob.h"
 
-#define NOTMINE	-0x7777
+#define NOTMINE		-0x7777
+#define LEAVE_OUT	1		/* bits of RDX */
+#define LEAVE_CHANGE	2
 
 	.section .head, "a"
 	.globl blob_start
@@ -35,6 +37,8 @@ stack_top:
 	.skip	8
 	.globl	user_rsp
 user_rsp:
+	.skip	8
+leave:
 	.skip	8
 
 	.text
@@ -95,6 +99,67 @@ user_rsp:
 	outb	%al, $PORT_LEAVE
 .endm
 
+/*
+ * The thread at hand into thr_from (RAX is there already), thr_to into the
+ * registers.  What C preserves has not changed since ENTER.
+ */
+.macro CHANGE
+	movl	%edx, leave(%rip)
+	addq	$8, %rsp
+	RESTORE
+	movq	thr_from(%rip), %rax
+	movq	%rbx, THR_RBX(%rax)
+	movq	%rdx, THR_RDX(%rax)
+	movq	%rsi, THR_RSI(%rax)
+	movq	%rdi, THR_RDI(%rax)
+	movq	%rbp, THR_RBP(%rax)
+	movq	%r8, THR_R8(%rax)
+	movq	%r9, THR_R9(%rax)
+	movq	%r10, THR_R10(%rax)
+	movq	%r12, THR_R12(%rax)
+	movq	%r13, THR_R13(%rax)
+	movq	%r14, THR_R14(%rax)
+	movq	%r15, THR_R15(%rax)
+	movq	%rcx, THR_RIP(%rax)
+	movq	%r11, THR_RFLAGS(%rax)
+	movq	user_rsp(%rip), %rcx
+	movq	%rcx, THR_RSP(%rax)
+	rdfsbase %rcx
+	movq	%rcx, THR_FS(%rax)
+	rdgsbase %rcx
+	movq	%rcx, THR_GS(%rax)
+	movq	%rax, %rbx
+	xorl	%ecx, %ecx
+	xgetbv
+	andl	$THR_XMASK, %eax
+	xorl	%edx, %edx
+	xsave64	(%rbx)
+	movq	thr_to(%rip), %rbx
+	xrstor64 (%rbx)
+	movq	THR_FS(%rbx), %rcx
+	wrfsbase %rcx
+	movq	THR_GS(%rbx), %rcx
+	wrgsbase %rcx
+	movq	THR_RSP(%rbx), %rcx
+	movq	%rcx, user_rsp(%rip)
+	movq	THR_RFLAGS(%rbx), %r11
+	movq	THR_RIP(%rbx), %rcx
+	movq	THR_R15(%rbx), %r15
+	movq	THR_R14(%rbx), %r14
+	movq	THR_R13(%rbx), %r13
+	movq	THR_R12(%rbx), %r12
+	movq	THR_R10(%rbx), %r10
+	movq	THR_R9(%rbx), %r9
+	movq	THR_R8(%rbx), %r8
+	movq	THR_RBP(%rbx), %rbp
+	movq	THR_RDI(%rbx), %rdi
+	movq	THR_RSI(%rbx), %rsi
+	movq	THR_RDX(%rbx), %rdx
+	movq	THR_RAX(%rbx), %rax
+	movq	THR_RBX(%rbx), %rbx
+	testl	$LEAVE_OUT, leave(%rip)
+.endm
+
 	.globl entry0
 entry0:
 	ENTER
@@ -108,7 +173,15 @@ entry0:
 	sysretq
 1:	PASS_ON
 	sysretq				/* the VMM has set RAX */
-2:	COME_OUT
+2:	testl	$LEAVE_CHANGE, %edx
+	jnz	3f
+	COME_OUT
+	sysretq
+3:	CHANGE
+	movq	user_rsp(%rip), %rsp
+	jnz	4f
+	sysretq
+4:	outb	%al, $PORT_LEAVE
 	sysretq
 
 	.globl entry3
@@ -123,7 +196,15 @@ entry3:
 	JUMP_BACK
 1:	PASS_ON
 	jmp	*%rcx
-2:	COME_OUT
+2:	testl	$LEAVE_CHANGE, %edx
+	jnz	3f
+	COME_OUT
+	jmp	*%rcx
+3:	CHANGE
+	jnz	4f
+	JUMP_BACK
+4:	movq	user_rsp(%rip), %rsp
+	outb	%al, $PORT_LEAVE
 	jmp	*%rcx
 
 /*

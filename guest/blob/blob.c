@@ -11,6 +11,7 @@
 
 #include "gk.h"
 #include "gk_abi.h"
+#include "threads.h"
 #include "vclock.h"
 
 #define ARCH_SET_FS	0x1002
@@ -164,6 +165,10 @@ sets_mask(uint64_t nr, const uint64_t a[6])
 	}
 }
 
+/* Bits of an answer's `leave`, known to the entry code */
+#define LEAVE_OUT	1		/* the VMM wants to look */
+#define LEAVE_CHANGE	2		/* another thread goes on */
+
 static long
 do_gk(uint64_t nr, const uint64_t a[6], uint64_t *leave)
 {
@@ -185,9 +190,13 @@ do_gk(uint64_t nr, const uint64_t a[6], uint64_t *leave)
 	c.host_release = NULL;
 	c.mark = NULL;
 	r = gk_syscall(&c, nr, a);
-	if (r == GK_BLOCK)
-		return (GK_NOTMINE);	/* the VMM tries, and waits */
-	*leave |= (uint64_t)c.news;
+	if (r == GK_BLOCK) {
+		if (!thr_block(c.gk, nr))
+			return (GK_NOTMINE);	/* the VMM tries, and waits */
+		*leave = LEAVE_CHANGE;
+		return (0);
+	}
+	*leave |= c.news ? LEAVE_OUT : 0;
 	return (r);
 }
 
@@ -214,53 +223,105 @@ do_madvise(uint64_t addr, uint64_t len, uint64_t advice)
 
 /* ---- futexes ---------------------------------------------------------------------- */
 
+#define FUTEX_WAIT_		0
 #define FUTEX_WAKE_		1
+#define FUTEX_WAIT_BITSET_	9
 #define FUTEX_WAKE_BITSET_	10
 #define FUTEX_CMD		0x7fU
 #define FUTEX_PRIVATE		0x80U	/* others: the page matters */
+#define FUTEX_REALTIME		0x100U	/* of a time-out that is not given */
+
+/* The first in vvar.fwait[] that nobody has woken; nfwait: none */
+static uint32_t
+fwait_first(uint64_t addr, uint32_t bits)
+{
+	const volatile struct gk_vvar *v = VVAR;
+	const struct gk *gk = (void *)GVA_GK;
+	uint32_t i;
+
+	for (i = 0; i < v->nfwait; i++)
+		if (v->fwait[i].addr == addr && (v->fwait[i].bits & bits) &&
+		    !(gk->fwait_taken[i / 64] & (1UL << (i % 64))))
+			break;
+	return (i);
+}
 
 /*
  * Waking needs no exit: there is one vCPU, so who is woken runs when the caller
- * waits itself or its time is up.  The VMM does it at the next exit.
+ * waits itself or its time is up.  Those that the VMM knows of are woken by it,
+ * at the next exit.
  */
 static long
 futex_wake(uint64_t addr, uint32_t max, uint32_t bits)
 {
 	const volatile struct gk_vvar *v = VVAR;
 	struct gk *gk = (void *)GVA_GK;
-	uint32_t i, n = 0, nw = gk->nwake;
+	uint32_t i, t, n, later = 0, nw = gk->nwake;
+	uint64_t seq;
 
 	if (v->nfwait > GK_NFWAIT || nw >= GK_NWAKE)
 		return (GK_NOTMINE);
-	for (i = 0; i < v->nfwait && n < max; i++) {
-		if (v->fwait[i].addr != addr || !(v->fwait[i].bits & bits) ||
-		    (gk->fwait_taken[i / 64] & (1UL << (i % 64))))
-			continue;
-		gk->fwait_taken[i / 64] |= 1UL << (i % 64);
-		n++;
+	for (n = 0; n < max; n++) {
+		i = fwait_first(addr, bits);
+		t = thr_first_waiter(addr, bits, &seq);
+		if (i < v->nfwait && v->fwait[i].seq < seq) {
+			gk->fwait_taken[i / 64] |= 1UL << (i % 64);
+			later++;
+		} else if (t < GK_NTHR)
+			thr_wake(t);
+		else
+			break;
 	}
 	if (n == 0)
 		return (0);
+	gk->gen++;
+	if (later == 0)
+		return (n);
 	gk->wake[nw].addr = addr;
-	gk->wake[nw].n = n;
+	gk->wake[nw].n = later;
 	gk->wake[nw].bits = bits;
 	gk->nwake = nw + 1;
-	gk->gen++;
 	return (n);
 }
 
 static long
-do_futex(const uint64_t a[6])
+futex_wait(const uint64_t a[6], uint32_t bits, uint64_t *leave)
+{
+	uint32_t word;
+
+	if (a[3] != 0 || bits == 0 || !thr_on())
+		return (GK_NOTMINE);
+	if (blob_copy(&word, (const void *)a[0], sizeof(word)))
+		return (-GKA_EFAULT);
+	if (word != (uint32_t)a[2])
+		return (-GKA_EAGAIN);
+	if (!thr_wait((void *)GVA_GK, NR_futex, a[0], bits))
+		return (GK_NOTMINE);
+	*leave = LEAVE_CHANGE;
+	return (0);
+}
+
+static long
+do_futex(const uint64_t a[6], uint64_t *leave)
 {
 	const uint32_t op = (uint32_t)a[1] & FUTEX_CMD;
-	uint32_t bits = op == FUTEX_WAKE_ ? ~0U : (uint32_t)a[5];
+	const uint32_t flags = (uint32_t)a[1] & ~FUTEX_CMD;
 	int32_t n = (int32_t)a[2];
 
-	if ((op != FUTEX_WAKE_ && op != FUTEX_WAKE_BITSET_) ||
-	    ((uint32_t)a[1] & ~FUTEX_CMD) != FUTEX_PRIVATE || !VVAR->inside ||
-	    bits == 0 || n <= 0 || a[0] % 4 != 0 || !user_ok(a[0], 4))
+	if (!VVAR->inside || a[0] % 4 != 0 || !user_ok(a[0], 4) ||
+	    (flags & ~FUTEX_REALTIME) != FUTEX_PRIVATE)
 		return (GK_NOTMINE);
-	return (futex_wake(a[0], (uint32_t)n, bits));
+	if (op == FUTEX_WAIT_BITSET_)
+		return (futex_wait(a, (uint32_t)a[5], leave));
+	if (flags != FUTEX_PRIVATE)
+		return (GK_NOTMINE);
+	if (op == FUTEX_WAIT_)
+		return (futex_wait(a, ~0U, leave));
+	if (op == FUTEX_WAKE_ && n > 0)
+		return (futex_wake(a[0], (uint32_t)n, ~0U));
+	if (op == FUTEX_WAKE_BITSET_ && n > 0 && (uint32_t)a[5] != 0)
+		return (futex_wake(a[0], (uint32_t)n, (uint32_t)a[5]));
+	return (GK_NOTMINE);
 }
 
 /* ---- all calls -------------------------------------------------------------------- */
@@ -295,7 +356,7 @@ blob_call(uint64_t nr, const uint64_t a[6])
 		r.rax = do_getpid(v);
 		break;
 	case NR_gettid:
-		r.rax = v->tid;
+		r.rax = thr_on() ? thr_tid() : v->tid;
 		break;
 	case NR_getppid:
 		r.rax = v->ppid;
@@ -312,7 +373,7 @@ blob_call(uint64_t nr, const uint64_t a[6])
 		r.rax = do_madvise(a[0], a[1], a[2]);
 		break;
 	case NR_futex:
-		r.rax = do_futex(a);
+		r.rax = do_futex(a, &r.leave);
 		break;
 	case NR_sched_yield:
 		r.rax = v->nthreads > 1 ? GK_NOTMINE : 0;
@@ -321,6 +382,7 @@ blob_call(uint64_t nr, const uint64_t a[6])
 		r.rax = do_gk(nr, a, &r.leave);
 		break;
 	}
-	r.leave |= v->leave;		/* may have come meanwhile */
+	if (v->leave)			/* may have come meanwhile */
+		r.leave |= LEAVE_OUT;
 	return (r);
 }

@@ -92,7 +92,8 @@ futex_publish(struct machine *m)
 	v->nfwait = GK_NFWAIT + 1;
 	for (u = 0; u < m->proc.hi_thread; u++) {
 		t = &m->thread[u];
-		if (t->state == T_FREE || t->futex == 0 || t->futex_bits == 0)
+		if (t->state == T_FREE || t->futex == 0 ||
+		    t->futex_bits == 0 || machine_handed(m, u))
 			continue;
 		if (n == GK_NFWAIT)
 			return;
@@ -103,6 +104,7 @@ futex_publish(struct machine *m)
 	for (i = 0; i < n; i++) {
 		v->fwait[i].addr = w[i]->futex;
 		v->fwait[i].bits = w[i]->futex_bits;
+		v->fwait[i].seq = w[i]->futex_seq;
 	}
 	v->nfwait = n;
 	(void)memset(m->gk->fwait_taken, 0, sizeof m->gk->fwait_taken);

@@ -454,8 +454,10 @@ freeze(struct tkvm_image *img, struct tkvm_error *err)
 	img->st.threads = m->proc.nthreads;
 	img->st.warmups = m->opt->warmup;
 	img->st.ram_bytes = as_rss(m->as);
+	handoff_give(m);
 	for (u = 0; u < m->proc.hi_thread; u++)
-		if (m->thread[u].state != T_FREE && m->xsave[u] == NULL)
+		if (m->thread[u].state != T_FREE && u != m->proc.cur &&
+		    machine_parked(m, u) == NULL)
 			return (err_set(err, TKVM_E_INTERNAL,
 			    "thread %u has no vector state", u));
 	m->stage = M_FROZEN;

@@ -75,6 +75,9 @@ blob_install(struct machine *m)
 			    ((p->p_flags & PF_X) ? KMAP_X : 0));
 	}
 	kern_map(ram, GPA_VVAR, KMAP_U);
+	for (gpa = GPA_THR; gpa < GPA_THR_AREA + GK_NTHR * PAGE_SZ;
+	    gpa += PAGE_SZ)
+		kern_map(ram, gpa, user | KMAP_W);
 	kern_map_gk(ram, user);
 }
 

@@ -175,6 +175,8 @@ struct machine {
 	int		bases_ok;	/* cur's fs_base, gs_base are up to date */
 	int		exit_of;	/* thread whose call the vCPU sits in */
 	uint8_t		xs_own[MAX_THREADS]; /* xsave[] is newer than image's */
+	uint8_t		xs_blob[MAX_THREADS]; /* ... and what the blob has, too */
+	int		handed;		/* the blob may change threads */
 	const struct machine *image;	/* a fork's frozen parent */
 	uint64_t	vdso;		/* where its ELF header is */
 	uint64_t	spurious_addr;
@@ -227,6 +229,8 @@ void machine_fail(struct machine *, enum tkvm_code, const char *fmt, ...)
 void machine_wait_fd(struct machine *, int fd, short events);
 /* The thread whose system call is being handled. */
 struct thread *machine_cur(struct machine *);
+/* Has the blob been given this waiting thread? */
+int machine_handed(struct machine *, unsigned i);
 /* Fill the in-memory kernel's context for thread t (t may be NULL). */
 void machine_gk_ctx(struct machine *, struct thread *, struct gk_ctx *);
 

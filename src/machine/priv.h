@@ -82,12 +82,26 @@ void machine_gk_mark(struct gk_ctx *, const void *, size_t);
 /* ---- run.c -------------------------------------------------------------------------- */
 
 enum tkvm_run machine_run(struct machine *, int want_output);
+/* Thread i is the one in the vCPU: the blob has changed to it. */
+void machine_now(struct machine *, unsigned i);
+/* Vector state of a thread that is not in the vCPU; NULL: none, or no memory */
+const struct kvm_xsave *machine_parked(struct machine *, unsigned i);
 /* The earliest time (guest monotonic ns) at which a waiter or timer is due. */
 uint64_t machine_next_wake(struct machine *);
 /* 1: run again; 0: `until` (host ns); -1: nothing wakes it, or *err */
 int machine_wait(struct machine *, uint64_t until, struct tkvm_error *);
 /* Save the running thread's state out of the vCPU. */
 int machine_park(struct machine *);
+
+/* ---- handoff.c: threads that the blob changes between ---------------------------------- */
+
+int handoff_possible(const struct kvmhost *);
+/* Before an entry, and after an exit that was not in the middle of the blob */
+void handoff_give(struct machine *);
+void handoff_take(struct machine *);
+/* What the blob saved of thread i, as KVM_SET_XSAVE wants it; x, or NULL */
+const struct kvm_xsave *handoff_xsave(struct machine *, unsigned i,
+    struct kvm_xsave *x);
 
 /* ---- boot.c, settle.c ------------------------------------------------------------------ */
 

@@ -107,6 +107,7 @@ threads_reset(struct machine *m)
 	memcpy(m->sigq, im->sigq, im->proc.nsigq * sizeof m->sigq[0]);
 	memcpy(&m->proc, &im->proc, sizeof m->proc);
 	memset(m->xs_own, 0, sizeof m->xs_own);
+	memcpy(m->xs_blob, im->xs_blob, sizeof m->xs_blob);
 }
 
 int

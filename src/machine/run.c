@@ -45,11 +45,12 @@ xsave_buf(struct machine *m, unsigned i)
 	return (m->xsave[i]);
 }
 
-/* The vector state of a thread that is not in the vCPU */
-static const struct kvm_xsave *
-xsave_parked(const struct machine *m, unsigned i)
+const struct kvm_xsave *
+machine_parked(struct machine *m, unsigned i)
 {
 
+	if (m->xs_blob[i])
+		return (handoff_xsave(m, i, xsave_buf(m, i)));
 	if (m->xs_own[i] || m->image == NULL)
 		return (m->xsave[i]);
 	return (m->image->xsave[i]);
@@ -79,6 +80,7 @@ machine_park(struct machine *m)
 	if (vcpu_get_xsave(m->vcpu, x) != 0)
 		return (-EIO);
 	m->xs_own[i] = 1;
+	m->xs_blob[i] = 0;
 	return (0);
 }
 
@@ -90,7 +92,7 @@ machine_get_xsave(struct machine *m, struct thread *t, struct kvm_xsave *to)
 
 	if (i == m->proc.cur)
 		return (vcpu_get_xsave(m->vcpu, to));
-	x = xsave_parked(m, i);
+	x = machine_parked(m, i);
 	if (x == NULL)
 		memset(to, 0, sizeof *to);
 	else
@@ -112,6 +114,7 @@ machine_set_xsave(struct machine *m, struct thread *t,
 		return (-ENOMEM);
 	*x = *from;
 	m->xs_own[i] = 1;
+	m->xs_blob[i] = 0;
 	return (0);
 }
 
@@ -150,7 +153,8 @@ switch_to(struct machine *m, unsigned i)
 		return (-1);
 	}
 	account(m);
-	x = xsave_parked(m, i);
+	x = machine_parked(m, i);
+	m->xs_blob[i] = 0;
 	m->proc.cur = i;
 	m->exit_of = -1;
 	m->pend = PEND_USER;
@@ -161,6 +165,22 @@ switch_to(struct machine *m, unsigned i)
 	}
 	vvar_update(m);
 	return (0);
+}
+
+void
+machine_now(struct machine *m, unsigned i)
+{
+	struct thread *t = &m->thread[i];
+
+	account(m);
+	m->proc.cur = i;
+	m->xs_blob[i] = 0;
+	m->bases_ok = 0;
+	m->exit_of = -1;
+	t->state = T_RUN;
+	t->futex = 0;
+	t->restart = t->woken = 0;
+	vvar_update(m);
 }
 
 /* ---- waiting threads ------------------------------------------------------------------ */
@@ -323,13 +343,16 @@ pick(struct machine *m)
 /* ---- exits --------------------------------------------------------------------------- */
 
 static void
-on_syscall(struct machine *m, struct thread *t)
+on_syscall(struct machine *m)
 {
 	const uint32_t before = m->proc.nthreads;
+	struct thread *t;
 	unsigned flags;
 	int64_t r;
 	int k;
 
+	handoff_take(m);
+	t = machine_cur(m);
 	vcpu_user_regs(m->vcpu, &t->regs, &k);
 	m->exit_of = (int)m->proc.cur;
 	t->nr = t->regs.rax;
@@ -433,13 +456,17 @@ page_fault(struct machine *m, int *sig, int *code)
 }
 
 static void
-on_fault(struct machine *m, struct thread *t)
+on_fault(struct machine *m)
 {
 	struct vcpu *v = m->vcpu;
+	struct thread *t;
 	struct kvm_regs regs;
 	int code = 0, in_kernel, sig = SIGSEGV;
 
 	vcpu_user_regs(v, &regs, &in_kernel);
+	if (!in_kernel)
+		handoff_take(m);
+	t = machine_cur(m);
 	if (v->vector == 14 && page_fault(m, &sig, &code)) {
 		m->in_blob = in_kernel;
 		if (in_kernel)
@@ -470,7 +497,7 @@ on_fault(struct machine *m, struct thread *t)
 
 /* Kicked: why? */
 static void
-on_kick(struct machine *m, struct thread *t)
+on_kick(struct machine *m)
 {
 	struct kvm_regs regs;
 	int in_kernel;
@@ -483,7 +510,8 @@ on_kick(struct machine *m, struct thread *t)
 		m->in_blob = 1;
 		return;
 	}
-	t->regs = regs;
+	handoff_take(m);
+	machine_cur(m)->regs = regs;
 	m->exit_of = -1;
 	m->resched = 1;
 	m->pend = PEND_USER;
@@ -491,11 +519,12 @@ on_kick(struct machine *m, struct thread *t)
 
 /* The blob came out as it was told to, or with news of a connection. */
 static void
-on_leave(struct machine *m, struct thread *t)
+on_leave(struct machine *m)
 {
 	int k;
 
-	vcpu_user_regs(m->vcpu, &t->regs, &k);
+	handoff_take(m);
+	vcpu_user_regs(m->vcpu, &machine_cur(m)->regs, &k);
 	if (vvar_leave(m, 0))
 		m->resched = 1;
 	m->exit_of = -1;
@@ -663,7 +692,6 @@ between(struct machine *m, enum tkvm_run *r)
 static enum tkvm_run
 loop(struct machine *m)
 {
-	struct thread *t;
 	enum tkvm_run r;
 	int i;
 
@@ -676,26 +704,27 @@ loop(struct machine *m)
 			return (r);
 		if (i < 0)
 			continue;
-		t = machine_cur(m);
+		if (!m->in_blob)
+			handoff_give(m);
 		if (m->fwait_stale && !m->in_blob)
 			futex_publish(m);
-		enter(m, t);
+		enter(m, machine_cur(m));
 		gk_marks(m);
 		m->st.exits++;
 		m->bases_ok = 0;
 		m->in_blob = 0;
 		switch (vcpu_run(m->vcpu)) {
 		case VX_SYSCALL:
-			on_syscall(m, t);
+			on_syscall(m);
 			break;
 		case VX_LEAVE:
-			on_leave(m, t);
+			on_leave(m);
 			break;
 		case VX_FAULT:
-			on_fault(m, t);
+			on_fault(m);
 			break;
 		case VX_INTR:
-			on_kick(m, t);
+			on_kick(m);
 			break;
 		case VX_BROKEN:
 			machine_fail(m, TKVM_E_CRASH, "the virtual machine "

@@ -797,6 +797,143 @@ CASE(arch_prctl)
 	RET(syscall(SYS_arch_prctl, 0x9999, 0));
 }
 
+/* ---- registers over waits -------------------------------------------------------------- */
+
+#define TURNS	300
+
+/*
+ * A futex call with a value of its own in registers that the kernel keeps;
+ * *kept: they still are what they were.
+ */
+static long
+futex_keeping(uint32_t *word, int op, uint32_t val, uint64_t mine, int *kept)
+{
+	register uint64_t rbx __asm__("rbx") = mine + 1;
+	register uint64_t r12 __asm__("r12") = mine + 2;
+	register uint64_t r15 __asm__("r15") = mine + 3;
+	register long r10 __asm__("r10") = 0;
+	long r = SYS_futex;
+	uint64_t x0, x7, x15;
+
+	__asm__ volatile(
+	    "movq %[mine], %%xmm0\n\t"
+	    "movq %[mine], %%xmm7\n\t"
+	    "movq %[mine], %%xmm15\n\t"
+	    "punpcklqdq %%xmm7, %%xmm7\n\t"
+	    "syscall\n\t"
+	    "movq %%xmm0, %[x0]\n\t"
+	    "psrldq $8, %%xmm7\n\t"
+	    "movq %%xmm7, %[x7]\n\t"
+	    "movq %%xmm15, %[x15]\n\t"
+	    : "+a"(r), [x0] "=&r"(x0), [x7] "=&r"(x7), [x15] "=&r"(x15),
+	    "+r"(rbx), "+r"(r12), "+r"(r15), "+r"(r10)
+	    : "D"(word), "S"((long)op), "d"((long)val), [mine] "m"(mine)
+	    : "rcx", "r11", "memory", "xmm0", "xmm7", "xmm15");
+	*kept = *kept && x0 == mine && x7 == mine && x15 == mine &&
+	    rbx == mine + 1 && r12 == mine + 2 && r15 == mine + 3;
+	return (r);
+}
+
+struct ring {
+	uint32_t	*turn;
+	uint32_t	me, n;
+	int		kept, own_tid;
+};
+
+/* Everybody in turn: wait for it, pass it on. */
+static void *
+go_round(void *p)
+{
+	struct ring *g = p;
+	const pid_t me = tid();
+	uint32_t i, now;
+
+	for (i = 0; i < TURNS; i++) {
+		while ((now = __atomic_load_n(g->turn, __ATOMIC_SEQ_CST)) %
+		    g->n != g->me)
+			(void)futex_keeping(g->turn, FUTEX_WAIT_PRIVATE, now,
+			    0x1234567800000000UL + g->me * 16, &g->kept);
+		g->own_tid = g->own_tid && tid() == me;
+		(void)__atomic_add_fetch(g->turn, 1, __ATOMIC_SEQ_CST);
+		(void)futex_keeping(g->turn, FUTEX_WAKE_PRIVATE, 1000,
+		    0x2345678900000000UL + g->me * 16, &g->kept);
+	}
+	return (p);
+}
+
+static void
+ring_of(uint32_t n)
+{
+	static struct ring g[120];
+	uint32_t turn = 0, i;
+	pthread_t t[120];
+	int ok = 0, tids = 0;
+
+	for (i = 0; i < n; i++) {
+		g[i] = (struct ring){ &turn, i, n, 1, 1 };
+		t[i] = thread_start(go_round, &g[i]);
+	}
+	for (i = 0; i < n; i++) {
+		(void)pthread_join(t[i], NULL);
+		ok += g[i].kept;
+		tids += g[i].own_tid;
+	}
+	say("%u threads: %d kept their registers, %d their id; turn %u", n, ok,
+	    tids, turn);
+}
+
+CASE(registers_over_waits)
+{
+
+	ring_of(2);
+	ring_of(5);
+}
+
+CASE(registers_over_waits_of_many)
+{
+
+	ring_of(16);
+}
+
+/* A thread in read(2), one in poll(2), and others that wake each other */
+static void *
+reads_pipe(void *p)
+{
+	int *fds = p;
+	char c = 0;
+	long sum = 0;
+
+	while (read(fds[0], &c, 1) == 1)
+		sum += c;
+	return ((void *)sum);
+}
+
+CASE(waits_of_all_kinds)
+{
+	int fds[2];
+	pthread_t rd, ad[4];
+	void *sum;
+	char c;
+	int i, k;
+
+	counter = 0;
+	WORKS(pipe(fds));
+	rd = thread_start(reads_pipe, fds);
+	for (k = 0; k < 50; k++) {
+		for (i = 0; i < 4; i++)
+			ad[i] = thread_start(add_one, NULL);
+		c = (char)k;
+		(void)!write(fds[1], &c, 1);
+		for (i = 0; i < 4; i++)
+			(void)pthread_join(ad[i], NULL);
+	}
+	(void)close(fds[1]);
+	(void)pthread_join(rd, &sum);
+	SHOW((long)sum);
+	SHOW(counter);
+	RET(close(fds[0]));
+}
+
 static void *
 exits_last(void *p)
 {

@@ -98,6 +98,15 @@ as_rss(struct as *as)
 
 static struct gk_vvar fake_vvar;
 
+int
+machine_handed(struct machine *m, unsigned i)
+{
+
+	(void)m;
+	(void)i;
+	return (0);
+}
+
 struct gk_vvar *
 machine_vvar(struct machine *m)
 {
