@@ -91,6 +91,7 @@ struct gk_ofd {
 	union {
 		struct {
 			uint32_t	idx;
+			uint32_t	plain;	/* a regular file */
 		} host;
 		struct {		/* GK_SOCKET, GK_LISTENER, GK_DGRAM */
 			uint16_t	domain, type;

@@ -141,6 +141,10 @@ enum {
 #define GKA_MAX_RW		0x7ffff000UL
 
 /* ioctl(2) */
+#define GKA_SEEK_SET		0
+#define GKA_SEEK_CUR		1
+#define GKA_TCGETS		0x5401
+#define GKA_TIOCGWINSZ		0x5413
 #define GKA_FIONREAD		0x541b
 #define GKA_SIOCOUTQ		0x5411
 #define GKA_FIONBIO		0x5421

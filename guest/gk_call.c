@@ -225,8 +225,13 @@ gk_ioctl(struct gk_ctx *ctx, const uint64_t a[6])
 	default:
 		break;
 	}
-	if (kind == GK_HOST)
+	if (kind == GK_HOST) {
+		/* Is it a terminal?  All languages ask that of all files. */
+		if (GK_RD(o->u.host.plain) &&
+		    (req == GKA_TCGETS || req == GKA_TIOCGWINSZ))
+			return (-GKA_ENOTTY);
 		return (GK_NOTMINE);
+	}
 	switch (req) {
 	case GKA_FIONREAD:
 	case GKA_SIOCOUTQ:

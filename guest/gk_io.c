@@ -476,13 +476,32 @@ gk_pread(struct gk_ctx *ctx, const uint64_t a[6])
 	return (r != 0 ? r : -GKA_ESPIPE);
 }
 
+/* To where it is, or a number of bytes from the start or from there */
+static int64_t
+gk_seek_plain(struct gk_ofd *o, int64_t off, uint64_t whence)
+{
+
+	if (whence == GKA_SEEK_CUR &&
+	    __builtin_add_overflow((int64_t)GK_RD(o->pos), off, &off))
+		return (-GKA_EINVAL);
+	if (off < 0)
+		return (-GKA_EINVAL);
+	GK_WR(o->pos, (uint64_t)off);
+	return (off);
+}
+
 /* Linux takes and ignores a position of these, and of no others. */
 int64_t
 gk_lseek(struct gk_ctx *ctx, const uint64_t a[6])
 {
+	struct gk_ofd *o;
 	struct gk_end e;
 	int64_t r;
 
+	o = gk_fd_get(ctx->gk, (uint32_t)a[0], NULL);
+	if (o != NULL && GK_RD(o->kind) == GK_HOST &&
+	    GK_RD(o->u.host.plain) && a[2] <= GKA_SEEK_CUR)
+		return (gk_seek_plain(o, (int64_t)a[1], a[2]));
 	r = gk_end_get(ctx, &e, (uint32_t)a[0], 0);
 	if (r != 0)
 		return (r);

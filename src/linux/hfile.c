@@ -133,6 +133,9 @@ hfile_install(struct machine *m, struct hfile *hf, unsigned oflags)
 	    (oflags & O_CLOEXEC) != 0);
 	if (fd < 0)
 		hfile_unref(&m->hfile[idx]);
+	else
+		gk_fd_get(m->gk, (uint32_t)fd, NULL)->u.host.plain =
+		    hf->kind == HF_REG || hf->kind == HF_MEM;
 	return (fd);
 }
 
