@@ -146,7 +146,9 @@ struct gk_ofd {
 		struct {
 			uint32_t	last;	/* watch descriptor given out */
 			uint32_t	n;	/* events that wait */
-			uint32_t	gone[8]; /* their watches */
+			uint32_t	newest;	/* bytes of the last of them */
+			uint32_t	lost;	/* IN_Q_OVERFLOW is told */
+			struct gk_ring	ring;	/* from the first one on */
 		} inotify;
 	} u;
 };
@@ -186,12 +188,13 @@ struct gk_wake {
 	uint32_t	n, bits;
 };
 
-#define GK_NWATCH	128		/* inotify watches that are known */
+#define GK_NWATCH	1024		/* inotify watches that are known */
 struct gk_watch {
 	uint64_t	file;		/* which one it is */
 	uint32_t	wd;
+	uint32_t	mask;		/* IN_* */
 	uint16_t	ofd1;		/* of its set; 0: unused */
-	uint16_t	pad;
+	uint16_t	pad[3];
 };
 
 struct gk {
@@ -206,13 +209,14 @@ struct gk {
 	struct gk_wake	wake[GK_NWAKE];
 	/* Entries of vvar.fwait[] that they will find */
 	uint64_t	fwait_taken[GK_NFWAIT / 64];
-	struct gk_watch	watch[GK_NWATCH];	/* still in the first page */
+	uint32_t	hi_watch, cookie;	/* inotify's */
 	struct gk_fd	fd[GK_NFD] __attribute__((aligned(4096)));
 	struct gk_addr	addr[GK_NADDR] __attribute__((aligned(4096)));
 	uint8_t		addr_used[GK_NADDR];	/* references */
 	struct gk_ofd	ofd[GK_NOFD] __attribute__((aligned(4096)));
 	struct gk_epi	epi[GK_NEPI] __attribute__((aligned(4096)));
 	struct gk_scm	scm[GK_NSCM] __attribute__((aligned(4096)));
+	struct gk_watch	watch[GK_NWATCH] __attribute__((aligned(4096)));
 	uint8_t		buf[GK_NBUF][GK_BUFSZ] __attribute__((aligned(4096)));
 };
 
@@ -340,9 +344,13 @@ void gk_conn_drop(struct gk_ctx *, uint32_t ofd, uint32_t id);
 /* ---- gk_inotify.c ------------------------------------------------------- */
 
 int64_t gk_inotify_open(struct gk_ctx *, uint32_t flags);
-/* A watch for a file, known by any number; excl: -EEXIST if there is one. */
-int64_t gk_inotify_add(struct gk *, uint32_t ofd, uint64_t file, int excl);
-int64_t gk_inotify_remove(struct gk *, uint32_t ofd, uint32_t wd);
+/* A watch for a file, known by any number; mask as inotify_add_watch has it */
+int64_t gk_inotify_add(struct gk *, uint32_t ofd, uint64_t file,
+    uint32_t mask);
+int64_t gk_inotify_remove(struct gk_ctx *, uint32_t ofd, uint32_t wd);
+/* Something happened to a file, or to a name (len bytes) in it. */
+void gk_inotify_event(struct gk_ctx *, uint64_t file, uint32_t mask,
+    uint32_t cookie, const char *name, size_t len);
 
 /* ---- gk_dgram.c --------------------------------------------------------- */
 

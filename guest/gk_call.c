@@ -193,6 +193,8 @@ gk_queued(struct gk_ctx *ctx, uint32_t ofd, unsigned kind, int out,
 		return (-GKA_ENOTTY);
 	r = out || kind == GK_PIPE_W ? gk_ring_out(gk, ofd, kind, &peer) :
 	    gk_ring_in(gk, ofd, kind, &peer);
+	if (kind == GK_INOTIFY)
+		r = &gk->ofd[ofd].u.inotify.ring;
 	n = 0;
 	if (r != NULL && gk_ring_view(gk, r, &v) == 0) {
 		n = v.used;

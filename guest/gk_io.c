@@ -506,7 +506,7 @@ gk_lseek(struct gk_ctx *ctx, const uint64_t a[6])
 	if (r != 0)
 		return (r);
 	return (e.kind == GK_EVENTFD || e.kind == GK_TIMERFD ||
-	    e.kind == GK_EPOLL ? 0 : -GKA_ESPIPE);
+	    e.kind == GK_EPOLL || e.kind == GK_INOTIFY ? 0 : -GKA_ESPIPE);
 }
 
 static int64_t

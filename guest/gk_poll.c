@@ -131,7 +131,7 @@ gk_poll_in(struct gk_ctx *ctx, uint32_t ofd, uint32_t events, unsigned depth,
 	case GK_EVENTFD:
 		return (gk_poll_eventfd(o));
 	case GK_INOTIFY:
-		return (GK_RD(o->u.inotify.n) > 0 ? GK_EV_IN : 0);
+		return (gk_ring_used(gk, &o->u.inotify.ring) > 0 ? GK_EV_IN : 0);
 	case GK_TIMERFD:
 		gk_timer_update(ctx, o);
 		return (GK_RD(o->u.timer.fired) > 0 ? GKA_EPOLLIN : 0);

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/inotify.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -55,13 +56,13 @@ attr_fd(struct machine *m, uint64_t fd, struct where *w)
 	(void)memset(w, 0, offsetof(struct where, path));
 	w->fd = -1;
 	w->ino = hf->ino;
+	(void)snprintf(w->path, sizeof w->path, "%s", hf->path);
 	if (hf->ino != 0) {
 		mfs_stat(m, hf->ino, &w->st);
 		return (0);
 	}
 	if (hf->fd < 0)
 		return (-EPERM);
-	(void)snprintf(w->path, sizeof w->path, "%s", hf->path);
 	w->mnt = fs_mount(m->fs, w->path, &(const char *){ NULL });
 	if (w->mnt == MNT_MEM)		/* of the host, shown there */
 		w->mnt = 0;
@@ -101,6 +102,8 @@ chmod_where(struct machine *m, struct where *w, uint64_t mode)
 		if (chmod(name, (mode_t)(mode & 01777)) != 0)
 			r = -errno;
 	}
+	if (r == 0)
+		notify_where(m, w, IN_ATTRIB);
 	where_fini(w);
 	return (r);
 }
@@ -171,6 +174,8 @@ chown_where(struct machine *m, struct where *w, uint64_t uid, uint64_t gid)
 	else if (fchownat(w->fd, "", (uid_t)uid, (gid_t)gid,
 	    AT_EMPTY_PATH) != 0)
 		r = -errno;
+	if (r == 0)
+		notify_where(m, w, IN_ATTRIB);
 	where_fini(w);
 	return (r);
 }
@@ -247,6 +252,9 @@ utimes_where(struct machine *m, struct where *w, const struct timespec ts[2])
 		fd_name(w, name);
 		r = utimensat(AT_FDCWD, name, ts, 0) != 0 ? -errno : 0;
 	}
+	if (r == 0)
+		notify_where(m, w, ts[1].tv_nsec == UTIME_OMIT ? IN_ACCESS :
+		    ts[0].tv_nsec == UTIME_OMIT ? IN_MODIFY : IN_ATTRIB);
 	where_fini(w);
 	return (r);
 }

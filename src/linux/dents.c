@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/inotify.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -140,6 +141,8 @@ do_getdents(struct machine *m, const uint64_t a[6], int old)
 		n = -EFAULT;
 	if (n > 0)
 		ofd->pos = pos;
+	if (n >= 0)
+		notify_hfile(m, hf, IN_ACCESS);
 	free(buf);
 	return (n);
 }

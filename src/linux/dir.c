@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/inotify.h>
 #include <unistd.h>
 
 #include "linux/memfs.h"
@@ -97,6 +98,8 @@ do_mkdir(struct machine *m, uint64_t dirfd, uint64_t uaddr, unsigned mode)
 		r = -EEXIST;
 	if (r == 0 && w.mnt == MNT_MEM) {
 		r = (int)mfs_make(m, w.ino, last_name(&w), S_IFDIR | mode);
+		if (r > 0)
+			notify_name(m, &w, IN_CREATE | IN_ISDIR, 0);
 		where_fini(&w);
 		return (r < 0 ? r : 0);
 	}
@@ -109,6 +112,7 @@ do_mkdir(struct machine *m, uint64_t dirfd, uint64_t uaddr, unsigned mode)
 			(void)fchmod(fd, mode);
 			(void)close(fd);
 		}
+		notify_name(m, &w, IN_CREATE | IN_ISDIR, 0);
 	}
 	where_fini(&w);
 	return (r);
@@ -148,16 +152,17 @@ do_unlink(struct machine *m, uint64_t dirfd, uint64_t uaddr, int dir)
 		r = dir ? -ENOTEMPTY : -EISDIR;
 	else
 		r = name_check(m, &w);
-	if (r == 0 && w.slash && !dir) {
+	if (r == 0)
 		r = name_stat(m, &w, &st);
-		if (r == 0)
-			r = S_ISDIR(st.st_mode) ? -EISDIR : -ENOTDIR;
-	}
+	if (r == 0 && w.slash && !dir)
+		r = S_ISDIR(st.st_mode) ? -EISDIR : -ENOTDIR;
 	if (r == 0 && w.mnt == MNT_MEM)
 		r = mfs_unlink(m, w.ino, last_name(&w), dir);
 	else if (r == 0 && unlinkat(w.fd, last_name(&w),
 	    dir ? AT_REMOVEDIR : 0) != 0)
 		r = -errno;
+	if (r == 0)
+		notify_removed(m, &w, &st);
 	where_fini(&w);
 	return (r);
 }
@@ -207,9 +212,8 @@ rename_lands(struct machine *m, const struct where *from,
 
 static int
 rename_check(struct machine *m, const struct where *from,
-    const struct where *to, unsigned flags)
+    const struct where *to, unsigned flags, struct stat *st)
 {
-	struct stat st;
 	int r;
 
 	r = name_check(m, from);
@@ -222,8 +226,8 @@ rename_check(struct machine *m, const struct where *from,
 	if (r == 0 && from->mnt != to->mnt)
 		r = -EXDEV;
 	if (r == 0)
-		r = name_stat(m, from, &st);
-	if (r == 0 && (from->slash || to->slash) && !S_ISDIR(st.st_mode))
+		r = name_stat(m, from, st);
+	if (r == 0 && (from->slash || to->slash) && !S_ISDIR(st->st_mode))
 		r = -ENOTDIR;
 	if (r == 0 && (!rename_lands(m, from, to) ||
 	    ((flags & RENAME_EXCHANGE) && !rename_lands(m, to, from))))
@@ -236,7 +240,8 @@ do_rename(struct machine *m, uint64_t fd1, uint64_t u1, uint64_t fd2,
     uint64_t u2, uint64_t flags)
 {
 	struct where from, to;
-	int r;
+	struct stat st, over;
+	int r, there;
 
 	const uint32_t both = RENAME_NOREPLACE | RENAME_EXCHANGE;
 
@@ -248,13 +253,17 @@ do_rename(struct machine *m, uint64_t fd1, uint64_t u1, uint64_t fd2,
 	r = name_parent(m, fd2, u2, (flags & RENAME_NOREPLACE) ? -EEXIST :
 	    -EBUSY, &to);
 	if (r == 0) {
-		r = rename_check(m, &from, &to, (unsigned)flags);
+		r = rename_check(m, &from, &to, (unsigned)flags, &st);
+		there = r == 0 && name_stat(m, &to, &over) == 0;
 		if (r == 0 && from.mnt == MNT_MEM)
 			r = mfs_rename(m, from.ino, last_name(&from), to.ino,
 			    last_name(&to), (unsigned)flags);
 		else if (r == 0 && renameat2(from.fd, last_name(&from), to.fd,
 		    last_name(&to), (unsigned)flags) != 0)
 			r = -errno;
+		if (r == 0)
+			notify_moved(m, &from, &to, &st, there ? &over : NULL,
+			    (flags & RENAME_EXCHANGE) != 0);
 		where_fini(&to);
 	}
 	where_fini(&from);
@@ -344,6 +353,10 @@ do_link(struct machine *m, uint64_t fd1, uint64_t u1, uint64_t fd2,
 		else if (r == 0 && linkat(AT_FDCWD, name, to.fd, last_name(&to),
 		    AT_SYMLINK_FOLLOW) != 0)
 			r = -errno;
+		if (r == 0) {
+			notify_self(m, from.ino, &from.st, IN_ATTRIB);
+			notify_name(m, &to, IN_CREATE, 0);
+		}
 		where_fini(&to);
 	}
 	where_fini(&from);
@@ -379,6 +392,7 @@ symlink_mem(struct machine *m, const struct where *w, const char *text)
 	r = mfs_set_link(m, (uint32_t)ino, text);
 	if (r != 0)
 		(void)mfs_unlink(m, w->ino, last_name(w), 0);
+	mfs_reap(m);
 	return (r);
 }
 
@@ -406,6 +420,8 @@ do_symlink(struct machine *m, uint64_t text, uint64_t dirfd, uint64_t uaddr)
 			r = symlink_mem(m, &w, buf);
 		else if (r == 0 && symlinkat(buf, w.fd, last_name(&w)) != 0)
 			r = -errno;
+		if (r == 0)
+			notify_name(m, &w, IN_CREATE, 0);
 		where_fini(&w);
 	}
 	free(buf);
@@ -446,6 +462,8 @@ do_mknod(struct machine *m, uint64_t dirfd, uint64_t uaddr, unsigned mode)
 		return (r);
 	r = w.mnt != MNT_MEM ? -EPERM : mfs_make(m, w.ino, last_name(&w),
 	    mode & ~m->proc.umask);
+	if (r > 0)
+		notify_name(m, &w, IN_CREATE, 0);
 	where_fini(&w);
 	return (r < 0 ? r : 0);
 }

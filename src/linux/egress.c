@@ -16,6 +16,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <sys/inotify.h>
 #include <stddef.h>
 #include <sys/time.h>
 #include <sys/un.h>
@@ -381,6 +382,8 @@ bind_path(struct machine *m, struct thread *t, const uint64_t a[6],
 		if (r == 0)
 			r = mfs_make(m, parent, w->path + w->nameoff,
 			    S_IFSOCK | (0777 & ~m->proc.umask));
+		if (r > 0)
+			notify_where(m, w, IN_CREATE);
 		r = r > 0 ? 0 : r;
 	}
 	where_fini(w);

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/inotify.h>
 #include <unistd.h>
 
 #include "linux/memfs.h"
@@ -48,8 +49,12 @@ sys_ftruncate(struct machine *m, struct thread *t, const uint64_t a[6])
 	if (a[1] > file_size_max(m))
 		return (-EFBIG);
 	if (hf->ino != 0)
-		return (mfs_truncate(m, hf->ino, a[1]));
-	return (ftruncate(hf->fd, (off_t)a[1]) != 0 ? -errno : 0);
+		r = mfs_truncate(m, hf->ino, a[1]);
+	else
+		r = ftruncate(hf->fd, (off_t)a[1]) != 0 ? -errno : 0;
+	if (r == 0)
+		notify_hfile(m, hf, IN_MODIFY);
+	return (r);
 }
 
 int64_t
@@ -82,6 +87,8 @@ sys_truncate(struct machine *m, struct thread *t, const uint64_t a[6])
 			(void)close(fd);
 		}
 	}
+	if (r == 0)
+		notify_where(m, &w, IN_MODIFY);
 	where_fini(&w);
 	return (r);
 }
@@ -204,8 +211,11 @@ sys_fallocate(struct machine *m, struct thread *t, const uint64_t a[6])
 	    (uint64_t)end > file_size_max(m))
 		return (-EFBIG);
 	if (hf->ino != 0)
-		return (mfs_fallocate(m, hf->ino, (unsigned)a[1], a[2], a[3]));
-	if (fallocate(hf->fd, (int)a[1], (off_t)a[2], (off_t)a[3]) != 0)
-		return (-errno);
-	return (0);
+		r = mfs_fallocate(m, hf->ino, (unsigned)a[1], a[2], a[3]);
+	else
+		r = fallocate(hf->fd, (int)a[1], (off_t)a[2],
+		    (off_t)a[3]) != 0 ? -errno : 0;
+	if (r == 0)
+		notify_hfile(m, hf, IN_MODIFY);
+	return (r);
 }

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <stdio.h>
+#include <sys/inotify.h>
 #include <unistd.h>
 
 #include "linux/memfs.h"
@@ -352,6 +353,21 @@ open_check(const struct machine *m, const struct where *w, int oflags)
 	return (0);
 }
 
+/* inotify: what has happened, in the order of Linux */
+static void
+open_told(struct machine *m, const struct where *w, const struct hfile *hf,
+    int oflags)
+{
+
+	if (!notify_on(m) || (oflags & O_PATH))
+		return;
+	if (w->missing)
+		notify_hfile(m, hf, IN_CREATE);
+	else if (oflags & O_TRUNC)
+		notify_hfile(m, hf, IN_MODIFY);
+	notify_hfile(m, hf, IN_OPEN);
+}
+
 static int64_t
 open_once(struct machine *m, struct thread *t, uint64_t dirfd, uint64_t uaddr,
     int oflags, unsigned mode)
@@ -366,6 +382,8 @@ open_once(struct machine *m, struct thread *t, uint64_t dirfd, uint64_t uaddr,
 	r = open_check(m, &w, oflags);
 	if (r == 0)
 		hf = where_open(m, &w, oflags, mode, &r);
+	if (hf != NULL)
+		open_told(m, &w, hf, oflags);
 	if (hf == NULL && r == -ENXIO && S_ISFIFO(w.st.st_mode) &&
 	    w.fd >= 0 && !(oflags & O_NONBLOCK)) {
 		/* Nobody reads that fifo yet. */

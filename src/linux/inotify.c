@@ -1,11 +1,8 @@
 /*-
  * SPDX-License-Identifier: BSD-2-Clause
  *
- * inotify(7): watches are taken, and nothing ever happens to them.  Of use for
- * servers that watch their configuration or sources in vain: requests run on
- * a frozen image, and its files do not change under it.
- *
- * The tables are the in-memory kernel's (gk_inotify.c).
+ * inotify(7): the calls.  What happens to files is told by notify.c, and the
+ * tables and events are the in-memory kernel's (gk_inotify.c).
  */
 
 #include <sys/types.h>
@@ -14,9 +11,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <unistd.h>
 
-#include "linux/sys_files.h"
+#include "linux/memfs.h"
 #include "obj.h"
+
+#define KNOWN	(IN_ALL_EVENTS | IN_UNMOUNT | IN_Q_OVERFLOW | IN_IGNORED | \
+    IN_ONLYDIR | IN_DONT_FOLLOW | IN_EXCL_UNLINK | IN_MASK_ADD | \
+    IN_MASK_CREATE | IN_ISDIR | IN_ONESHOT)
 
 static int64_t
 new_set(struct machine *m, struct thread *t, uint64_t flags)
@@ -59,14 +61,16 @@ sys_inotify_add_watch(struct machine *m, struct thread *t,
     const uint64_t a[6])
 {
 	uint32_t mask = (uint32_t)a[2], idx = 0;
+	const uint32_t both = IN_MASK_ADD | IN_MASK_CREATE;
 	struct where *w;
 	int64_t r;
 
 	(void)t;
-	if ((mask & (IN_ALL_EVENTS | IN_UNMOUNT | IN_Q_OVERFLOW |
-	    IN_IGNORED)) == 0)
+	if ((mask & KNOWN) == 0)
 		return (-EINVAL);
 	r = set_of(m, a[0], &idx);
+	if (r == 0 && (mask & both) == both)
+		r = -EINVAL;
 	if (r != 0)
 		return (r);
 	w = malloc(sizeof *w);
@@ -75,10 +79,13 @@ sys_inotify_add_watch(struct machine *m, struct thread *t,
 	r = path_user(m, (uint64_t)AT_FDCWD, a[1],
 	    (mask & IN_DONT_FOLLOW) ? W_NOFOLLOW : 0, w);
 	if (r == 0) {
-		r = (mask & IN_ONLYDIR) && !S_ISDIR(w->st.st_mode) ?
-		    -ENOTDIR : gk_inotify_add(m->gk, idx,
-		    ((uint64_t)w->mnt << 56) ^ (w->st.st_dev << 40) ^
-		    w->st.st_ino, (mask & IN_MASK_CREATE) != 0);
+		if ((mask & IN_ONLYDIR) && !S_ISDIR(w->st.st_mode))
+			r = -ENOTDIR;
+		if (r == 0 && w->ino != 0)
+			r = mfs_access(m, w->ino, R_OK);
+		if (r == 0)
+			r = gk_inotify_add(m->gk, idx, notify_file(w->ino,
+			    &w->st), mask);
 		where_fini(w);
 	}
 	free(w);
@@ -88,10 +95,13 @@ sys_inotify_add_watch(struct machine *m, struct thread *t,
 int64_t
 sys_inotify_rm_watch(struct machine *m, struct thread *t, const uint64_t a[6])
 {
+	struct gk_ctx ctx;
 	uint32_t idx = 0;
 	int r;
 
-	(void)t;
 	r = set_of(m, a[0], &idx);
-	return (r != 0 ? r : gk_inotify_remove(m->gk, idx, (uint32_t)a[1]));
+	if (r != 0)
+		return (r);
+	machine_gk_ctx(m, t, &ctx);
+	return (gk_inotify_remove(&ctx, idx, (uint32_t)a[1]));
 }

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <unistd.h>
 
 #include "layout.h"
@@ -104,7 +105,9 @@ static void
 ino_free(struct machine *m, uint32_t n)
 {
 	struct mfs_inode *i = &m->mfs->inode[n];
+	struct stat st = { .st_mode = i->mode };
 
+	notify_self(m, n, &st, IN_DELETE_SELF);
 	as_file_zap(m->as, n, 0, UINT64_MAX);
 	touch(m, i, sizeof *i);
 	memfile_cut(m->as, &i->f, 0, UINT64_MAX);
@@ -251,6 +254,38 @@ mfs_lookup(struct machine *m, const char *path, uint32_t *parent)
 	return (ino);
 }
 
+uint32_t
+mfs_name(struct machine *m, uint32_t ino, const char *path,
+    char name[NAME_MAX + 1])
+{
+	const struct mfs_inode *i = mfs_inode(m, ino);
+	const struct mfs_dent *d;
+	uint32_t dir, d1;
+	unsigned n;
+
+	if (i == NULL || i->nlink == 0)
+		return (0);
+	if (path != NULL && mfs_lookup(m, path, &dir) == ino && dir != 0) {
+		(void)snprintf(name, NAME_MAX + 1, "%s",
+		    strrchr(path, '/') + 1);
+		return (dir);
+	}
+	dir = i->parent;
+	i = ino > MFS_NROOT ? dir_get(m, dir) : NULL;
+	d1 = i == NULL ? 0 : i->first1;
+	for (n = 0; n < MFS_NDENT && d1 != 0; n++) {
+		d = dent_at(m, d1);
+		if (d == NULL)
+			break;
+		if (d->ino == ino) {
+			(void)snprintf(name, NAME_MAX + 1, "%s", d->name);
+			return (dir);
+		}
+		d1 = d->next1;
+	}
+	return (0);
+}
+
 static int
 dent_add(struct machine *m, uint32_t dirno, const char *name, uint32_t ino)
 {
@@ -370,10 +405,9 @@ drop_link(struct machine *m, struct mfs_inode *i)
 {
 
 	mfs_stamp(m, i, 4);
-	if (S_ISDIR(i->mode) || i->nlink <= 1) {
+	if (S_ISDIR(i->mode) || i->nlink <= 1)
 		orphan(m, i);
-		mfs_reap(m);
-	} else
+	else
 		i->nlink--;
 }
 

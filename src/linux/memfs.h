@@ -84,6 +84,7 @@ uint32_t mfs_find(struct machine *, uint32_t dir, const char *name);
 int64_t mfs_make(struct machine *, uint32_t dir, const char *name,
     unsigned mode);
 int mfs_link(struct machine *, uint32_t dir, const char *name, uint32_t ino);
+/* After these two: mfs_reap() */
 int mfs_unlink(struct machine *, uint32_t dir, const char *name, int rmdir);
 int mfs_rename(struct machine *, uint32_t dir1, const char *name1,
     uint32_t dir2, const char *name2, unsigned flags);
@@ -98,6 +99,10 @@ int mfs_access(struct machine *, uint32_t ino, unsigned want);
 int mfs_chmod(struct machine *, uint32_t ino, unsigned mode);
 int mfs_chown(struct machine *, uint32_t ino, uint64_t uid, uint64_t gid);
 int mfs_utimes(struct machine *, uint32_t ino, const struct timespec ts[2]);
+/* Which directory has it, under what name; 0: none.  The path it was opened
+ * by comes first. */
+uint32_t mfs_name(struct machine *, uint32_t ino, const char *path,
+    char name[NAME_MAX + 1]);
 /* Forget inodes that have neither name, descriptor nor mapping. */
 void mfs_reap(struct machine *);
 /* The descriptor with this index in m->hfile is gone. */

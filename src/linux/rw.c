@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/inotify.h>
 #include <sys/random.h>
 #include <unistd.h>
 
@@ -391,6 +392,8 @@ xfer_run(struct xfer *x)
 
 	r = x->write ? xfer_write(x) : xfer_read(x);
 	uvec_fini(&x->u);
+	if (r > 0)
+		notify_hfile(x->m, x->hf, x->write ? IN_MODIFY : IN_ACCESS);
 	return (r);
 }
 

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/inotify.h>
 #include <unistd.h>
 
 #include "linux/memfs.h"
@@ -193,6 +194,11 @@ sys_sendfile(struct machine *m, struct thread *t, const uint64_t a[6])
 	before = s.pos;
 	r = sf_loop(&s, done, count, buf);
 	free(buf);
+	if (s.pos != before) {
+		notify_hfile(m, s.in, IN_ACCESS);
+		if (s.out != NULL)
+			notify_hfile(m, s.out, IN_MODIFY);
+	}
 	/* Also when it blocks: it goes on from there. */
 	if (a[2] == 0)
 		s.inofd->pos = s.pos;

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/inotify.h>
 #include <unistd.h>
 
 #include "linux/memfs.h"
@@ -395,6 +396,10 @@ sys_copy_file_range(struct machine *m, struct thread *t, const uint64_t a[6])
 		return (r);
 	r = in.hf->ino != 0 ? copy_mem(m, &in, &out, len) :
 	    copy_host(m, &in, &out, len);
+	if (r > 0) {
+		notify_hfile(m, in.hf, IN_ACCESS);
+		notify_hfile(m, out.hf, IN_MODIFY);
+	}
 	if (r > 0 && (end_moved(m, &in, (uint64_t)r) != 0 ||
 	    end_moved(m, &out, (uint64_t)r) != 0))
 		return (-EFAULT);

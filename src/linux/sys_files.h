@@ -293,6 +293,31 @@ int64_t signalfd_read(struct machine *, struct thread *, const struct hfile *,
     const struct gk_ofd *, struct uvec *);
 uint32_t signalfd_poll(struct machine *, const struct hfile *);
 
+/* ---- notify.c: inotify events of what the guest does ------------------------------ */
+
+/* What a watch knows a file by; ino: of one in memory, or 0 */
+uint64_t notify_file(uint32_t ino, const struct stat *);
+/* Is anything watched?  Nothing below costs more than this if not. */
+int notify_on(const struct machine *);
+/* IN_* happened to an open file, or to what was resolved: it is told to those
+ * who watch it, and its directory. */
+void notify_hfile(struct machine *, const struct hfile *, uint32_t mask);
+void notify_where(struct machine *, const struct where *, uint32_t mask);
+/* ... to a name in a directory (W_PARENT), alone to the directory's */
+void notify_name(struct machine *, const struct where *, uint32_t mask,
+    uint32_t cookie);
+/* ... to a file, alone to its own */
+void notify_self(struct machine *, uint32_t ino, const struct stat *,
+    uint32_t mask);
+/* The last descriptor of a file is: it is let go. */
+void notify_closed(struct machine *, struct hfile **);
+/* The name is gone, which was that of `st`; or moved, perhaps over another */
+void notify_removed(struct machine *, const struct where *,
+    const struct stat *);
+void notify_moved(struct machine *, const struct where *from,
+    const struct where *to, const struct stat *, const struct stat *over,
+    int exchange);
+
 /* ---- the system calls --------------------------------------------------------------- */
 
 /* file.c */

@@ -144,7 +144,7 @@ struct machine {
 	struct vcpu	*vcpu;
 	struct as	*as;
 	struct gk	*gk;		/* inside as */
-	uint32_t	gk_hi[4];	/* its marks, the highest seen */
+	uint32_t	gk_hi[5];	/* its marks, the highest seen */
 	struct mfs	*mfs;		/* the same: linux/memfs.h */
 	enum machine_stage stage;
 	struct proc	proc;

@@ -11,7 +11,7 @@
 
 #define KEEP_XSAVE	8	/* buffers of threads beyond the image's */
 
-enum { HI_FD, HI_OFD, HI_EPI, HI_SCM };
+enum { HI_FD, HI_OFD, HI_EPI, HI_SCM, HI_WATCH };
 
 /*
  * How far the tables are in use, noted before the program runs: it could lower
@@ -21,7 +21,7 @@ void
 gk_marks(struct machine *m)
 {
 	const uint32_t hi[] = { m->gk->hi_fd, m->gk->hi_ofd, m->gk->hi_epi,
-	    m->gk->hi_scm };
+	    m->gk->hi_scm, m->gk->hi_watch };
 	unsigned u;
 
 	for (u = 0; u < NELEM(hi); u++)
@@ -53,6 +53,9 @@ gk_learn(struct machine *m)
 		    (hi[HI_EPI] > b->hi_epi ? hi[HI_EPI] : b->hi_epi) },
 		{ offsetof(struct gk, scm), sizeof b->scm[0] *
 		    (hi[HI_SCM] > b->hi_scm ? hi[HI_SCM] : b->hi_scm) },
+		{ offsetof(struct gk, watch), sizeof b->watch[0] *
+		    (hi[HI_WATCH] > b->hi_watch ? hi[HI_WATCH] :
+		    b->hi_watch) },
 	};
 	uint64_t gpa, end;
 	unsigned u;

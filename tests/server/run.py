@@ -26,6 +26,7 @@ import harness          # noqa: E402  needs the environment
 import test_good        # noqa: E402, F401
 import test_bad         # noqa: E402, F401
 import test_errors      # noqa: E402, F401
+import test_linux       # noqa: E402, F401
 import test_options     # noqa: E402, F401
 
 
