@@ -172,6 +172,9 @@ void proc_init_limits(struct proc *);
  * UINT64_MAX.
  */
 uint64_t timers_run(struct machine *);
+/* cputime.c: how long (ns) the thread at hand may run before a timer of CPU
+ * time is due */
+uint64_t cputime_left(struct machine *);
 
 /* ---- the VMM's side for signal frames and threads (machine/) ----------------- */
 

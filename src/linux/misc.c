@@ -106,6 +106,11 @@ limit_set(struct machine *m, uint32_t res, const uint64_t new[2])
 		return (-EPERM);
 	lim[0] = new[0];
 	lim[1] = new[1];
+	if (res == RLIMIT_CPU) {
+		if (lim[0] == 0)	/* at least that, Linux says */
+			lim[0] = 1;
+		m->proc.cpu_timed = 1;
+	}
 	return (0);
 }
 

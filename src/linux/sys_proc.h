@@ -194,6 +194,22 @@ int sigframe_push(struct machine *, struct thread *, int sig,
 /* Behind the `syscall` instruction: back to it, to make the call again. */
 void sigframe_rewind(struct thread *, uint64_t nr);
 
+/* cputime.c */
+uint64_t cputime_process(const struct machine *);
+int cputime_is_clock(int32_t clk);
+/* "of the calling thread" by its number */
+int32_t cputime_name(const struct thread *, int32_t clk);
+int64_t cputime_read(struct machine *, struct thread *, int32_t clk,
+    uint64_t *ns);
+/* Signals that CPU time makes due, but for timer_create()'s: 1 if one was */
+int cputime_run(struct machine *);
+/* clock_nanosleep on a clock of CPU time; what is left of it */
+int64_t cputime_sleep(struct machine *, struct thread *, const uint64_t a[6]);
+uint64_t cputime_sleep_left(struct machine *, struct thread *);
+
+/* timer.c: expirations up to now, and the next one after it; *next is due */
+uint64_t timer_advance(uint64_t now, uint64_t interval, uint64_t *next);
+
 /* time.c */
 /* A struct timespec as ns, what is too far away as UINT64_MAX */
 int64_t get_timespec(struct machine *, uint64_t uaddr, uint64_t *ns);

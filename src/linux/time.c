@@ -73,48 +73,14 @@ time_real_to_mono(const struct machine *m, uint64_t real)
 	return (real <= now ? 0 : time_after(machine_mono(m), real - now));
 }
 
-static uint64_t
-process_cpu(const struct machine *m)
-{
-	uint64_t sum = m->proc.dead_cpu_ns;
-	unsigned u;
-
-	for (u = 0; u < m->proc.hi_thread; u++)
-		if (m->thread[u].state != T_FREE)
-			sum += m->thread[u].cpu_ns;
-	return (sum);
-}
-
 /* ---- clocks ---------------------------------------------------------- */
-
-/* CPU-time clocks by number: (~id) << 3, with a bit for "of one thread" */
-static int64_t
-cpu_clock(struct machine *m, struct thread *t, int32_t clk, uint64_t *ns)
-{
-	int32_t id = ~(clk >> 3);
-
-	if ((clk & 3) == 3)
-		return (-EINVAL);
-	if (clk & 4) {
-		if (id != 0)
-			t = thread_find(m, id);
-		if (t == NULL)
-			return (-EINVAL);
-		*ns = t->cpu_ns;
-		return (0);
-	}
-	if (id != 0 && !proc_is_self(m, id))
-		return (-EINVAL);
-	*ns = process_cpu(m);
-	return (0);
-}
 
 static int64_t
 clock_read(struct machine *m, struct thread *t, int32_t clk, uint64_t *ns)
 {
 
-	if (clk < 0)
-		return (cpu_clock(m, t, clk, ns));
+	if (cputime_is_clock(clk))
+		return (cputime_read(m, t, clk, ns));
 	switch (clk) {
 	case CLOCK_REALTIME:
 	case CLOCK_REALTIME_COARSE:
@@ -129,12 +95,6 @@ clock_read(struct machine *m, struct thread *t, int32_t clk, uint64_t *ns)
 	case CLOCK_BOOTTIME:
 	case CLOCK_BOOTTIME_ALARM:
 		*ns = machine_mono(m);
-		return (0);
-	case CLOCK_PROCESS_CPUTIME_ID:
-		*ns = process_cpu(m);
-		return (0);
-	case CLOCK_THREAD_CPUTIME_ID:
-		*ns = t->cpu_ns;
 		return (0);
 	default:
 		return (-EINVAL);
@@ -302,7 +262,7 @@ sleep_clock(int32_t clk, int *real)
 	case CLOCK_REALTIME_ALARM:
 	case CLOCK_BOOTTIME_ALARM:
 		return (-EPERM);
-	case CLOCK_PROCESS_CPUTIME_ID:	/* not here: nobody does this */
+	case CLOCK_THREAD_CPUTIME_ID:
 	case CLOCK_MONOTONIC_RAW:
 	case CLOCK_REALTIME_COARSE:
 	case CLOCK_MONOTONIC_COARSE:
@@ -320,6 +280,10 @@ sys_clock_nanosleep(struct machine *m, struct thread *t, const uint64_t a[6])
 	int real;
 
 	CHECK_OBJ_NOTNULL(m, MACHINE_MAGIC);
+	/* Linux does not sleep on the time of the caller alone. */
+	if (cputime_is_clock((int32_t)a[0]) &&
+	    (int32_t)a[0] != CLOCK_THREAD_CPUTIME_ID)
+		return (cputime_sleep(m, t, a));
 	if (!t->restart) {
 		error = sleep_clock((int32_t)a[0], &real);
 		if (error == 0)
@@ -339,7 +303,7 @@ sys_clock_nanosleep(struct machine *m, struct thread *t, const uint64_t a[6])
 void
 time_sleep_interrupted(struct machine *m, struct thread *t)
 {
-	uint64_t now, urem = 0;
+	uint64_t left, urem = 0;
 
 	if (t->nr == SYS_nanosleep)
 		urem = t->a[1];
@@ -348,10 +312,13 @@ time_sleep_interrupted(struct machine *m, struct thread *t)
 		urem = t->a[3];
 	if (urem == 0)
 		return;
-	now = machine_mono(m);
-	if (now >= t->deadline)
+	left = machine_mono(m);
+	left = t->deadline > left ? t->deadline - left : 0;
+	if (t->nr == SYS_clock_nanosleep && cputime_is_clock((int32_t)t->a[0]))
+		left = cputime_sleep_left(m, t);
+	if (left == 0)
 		t->regs.rax = 0;	/* it was over */
-	else if (put_timespec(m, urem, t->deadline - now))
+	else if (put_timespec(m, urem, left))
 		t->regs.rax = (uint64_t)-EFAULT;
 }
 
@@ -361,7 +328,7 @@ int64_t
 sys_times(struct machine *m, struct thread *t, const uint64_t a[6])
 {
 	struct tms b = { .tms_utime =
-	    (clock_t)(process_cpu(m) / (NSEC / USER_HZ)) };
+	    (clock_t)(cputime_process(m) / (NSEC / USER_HZ)) };
 
 	CHECK_OBJ_NOTNULL(m, MACHINE_MAGIC);
 	(void)t;
@@ -380,7 +347,7 @@ sys_getrusage(struct machine *m, struct thread *t, const uint64_t a[6])
 	memset(&ru, 0, sizeof(ru));
 	switch ((int32_t)a[0]) {
 	case RUSAGE_SELF:
-		ns = process_cpu(m);
+		ns = cputime_process(m);
 		break;
 	case RUSAGE_THREAD:
 		ns = t->cpu_ns;

@@ -2,7 +2,8 @@
  * SPDX-License-Identifier: BSD-2-Clause
  *
  * Timers that send signals: alarm(2), setitimer(2), timer_create(2).
- * timers_run() is what raises them; times are on the guest's CLOCK_MONOTONIC.
+ * timers_run() is what raises them; times are on the guest's CLOCK_MONOTONIC,
+ * or those of CPU time (cputime.c).
  */
 
 #include <errno.h>
@@ -29,9 +30,8 @@ _Static_assert(sizeof(struct itimerspec) == 32, "struct itimerspec");
 
 /* ---- expiry ---------------------------------------------------------- */
 
-/* Expirations up to now, and the next one after it; *next is due. */
-static uint64_t
-advance(uint64_t now, uint64_t interval, uint64_t *next)
+uint64_t
+timer_advance(uint64_t now, uint64_t interval, uint64_t *next)
 {
 	uint64_t n;
 
@@ -51,7 +51,7 @@ gtimer_fire(struct machine *m, struct gtimer *g, uint64_t now)
 	struct thread *t = NULL;
 	uint64_t n, *pending;
 
-	n = advance(now, g->interval, &g->next);
+	n = timer_advance(now, g->interval, &g->next);
 	if (g->notify == SIGEV_NONE)
 		return (0);
 	if (g->notify == GUEST_SIGEV_THREAD_ID) {
@@ -87,13 +87,13 @@ timers_run(struct machine *m)
 {
 	struct proc *p = &m->proc;
 	struct gtimer *g;
-	uint64_t now, first = UINT64_MAX;
+	uint64_t now, cpu, first = UINT64_MAX;
 	int sent = 0;
 
 	CHECK_OBJ_NOTNULL(m, MACHINE_MAGIC);
 	now = machine_mono(m);
 	if (p->itimer_next != 0 && p->itimer_next <= now) {
-		(void)advance(now, p->itimer_interval, &p->itimer_next);
+		(void)timer_advance(now, p->itimer_interval, &p->itimer_next);
 		(void)signal_send(m, NULL, SIGALRM, GUEST_SI_KERNEL, 0);
 		sent = 1;
 	}
@@ -101,10 +101,18 @@ timers_run(struct machine *m)
 	for (g = p->gtimer; g < p->gtimer + MAX_GTIMER; g++) {
 		if (!g->used || g->next == 0)
 			continue;
+		if (cputime_is_clock(g->clockid)) {
+			if (cputime_read(m, NULL, g->clockid, &cpu) == 0 &&
+			    g->next <= cpu)
+				sent |= gtimer_fire(m, g, cpu);
+			continue;
+		}
 		if (g->next <= now)
 			sent |= gtimer_fire(m, g, now);
 		first = sooner(first, g->next);
 	}
+	if (p->cpu_timed)
+		sent |= cputime_run(m);
 	return (sent ? now : first);
 }
 
@@ -187,20 +195,35 @@ ns_to_tv(uint64_t ns)
 	});
 }
 
-/* ITIMER_VIRTUAL and ITIMER_PROF can be set but never expire. */
+/* The system's share is not told apart: both others count all CPU time. */
+static void
+arm_cpu(struct machine *m, int which, uint64_t value, uint64_t interval)
+{
+	struct itimer_cpu *it = &m->proc.itimer_cpu[which - ITIMER_VIRTUAL];
+
+	it->next = value == 0 ? 0 : time_after(cputime_process(m), value);
+	it->interval = value == 0 ? 0 : interval;
+	m->proc.cpu_timed = 1;
+}
+
 static struct itimerval
 itimer_read(struct machine *m, int which)
 {
 	struct itimerval it;
-	uint64_t ns;
+	uint64_t ns, interval;
 
 	memset(&it, 0, sizeof(it));
-	if (which != ITIMER_REAL)
-		return (it);
-	ns = left(m->proc.itimer_next, machine_mono(m));
+	if (which != ITIMER_REAL) {
+		ns = left(m->proc.itimer_cpu[which - ITIMER_VIRTUAL].next,
+		    cputime_process(m));
+		interval = m->proc.itimer_cpu[which - ITIMER_VIRTUAL].interval;
+	} else {
+		ns = left(m->proc.itimer_next, machine_mono(m));
+		interval = m->proc.itimer_interval;
+	}
 	if (ns != 0) {
 		it.it_value = ns_to_tv(ns);
-		it.it_interval = ns_to_tv(m->proc.itimer_interval);
+		it.it_interval = ns_to_tv(interval);
 	}
 	return (it);
 }
@@ -235,6 +258,8 @@ sys_setitimer(struct machine *m, struct thread *t, const uint64_t a[6])
 	old = itimer_read(m, (int)a[0]);
 	if ((int)a[0] == ITIMER_REAL)
 		arm(m, value, interval);
+	else
+		arm_cpu(m, (int)a[0], value, interval);
 	if (a[2] != 0 && as_write(m->as, a[2], &old, sizeof(old)))
 		return (-EFAULT);
 	return (0);
@@ -285,8 +310,8 @@ timer_clock(int32_t clk)
 	case CLOCK_REALTIME_ALARM:
 	case CLOCK_BOOTTIME_ALARM:
 		return (-EPERM);
-	default:		/* CPU clocks: not here */
-		return (clk < 0 || clk <= CLOCK_MONOTONIC_COARSE ?
+	default:
+		return (clk >= 0 && clk <= CLOCK_MONOTONIC_COARSE ?
 		    -EOPNOTSUPP : -EINVAL);
 	}
 }
@@ -297,11 +322,13 @@ sys_timer_create(struct machine *m, struct thread *t, const uint64_t a[6])
 	struct guest_sigevent ev;
 	struct gtimer *g;
 	int64_t error;
+	uint64_t now;
 	int32_t id;
 
 	CHECK_OBJ_NOTNULL(m, MACHINE_MAGIC);
-	(void)t;
-	error = timer_clock((int32_t)a[0]);
+	error = cputime_is_clock((int32_t)a[0]) ?
+	    cputime_read(m, t, (int32_t)a[0], &now) :
+	    timer_clock((int32_t)a[0]);
 	if (error)
 		return (error);
 	for (id = 0; id < MAX_GTIMER; id++)
@@ -321,7 +348,7 @@ sys_timer_create(struct machine *m, struct thread *t, const uint64_t a[6])
 	g = &m->proc.gtimer[id];
 	memset(g, 0, sizeof(*g));
 	g->used = 1;
-	g->clockid = (int32_t)a[0];
+	g->clockid = cputime_name(t, (int32_t)a[0]);
 	g->notify = ev.notify;
 	g->signo = ev.signo;
 	g->tid = ev.tid;
@@ -329,10 +356,21 @@ sys_timer_create(struct machine *m, struct thread *t, const uint64_t a[6])
 	return (0);
 }
 
+static uint64_t
+gtimer_now(struct machine *m, const struct gtimer *g)
+{
+	uint64_t ns = 0;
+
+	if (!cputime_is_clock(g->clockid))
+		return (machine_mono(m));
+	(void)cputime_read(m, NULL, g->clockid, &ns);
+	return (ns);
+}
+
 static int64_t
 gtimer_put(struct machine *m, const struct gtimer *g, uint64_t uaddr)
 {
-	uint64_t ns = left(g->next, machine_mono(m));
+	uint64_t ns = left(g->next, gtimer_now(m, g));
 	int64_t error;
 
 	error = put_timespec(m, uaddr, ns != 0 ? g->interval : 0);
@@ -368,7 +406,7 @@ sys_timer_settime(struct machine *m, struct thread *t, const uint64_t a[6])
 	if (value == 0)
 		g->next = 0;
 	else if (!((int)a[1] & TIMER_ABSTIME))
-		g->next = time_after(machine_mono(m), value);
+		g->next = time_after(gtimer_now(m, g), value);
 	else if (g->clockid == CLOCK_REALTIME || g->clockid == CLOCK_TAI)
 		g->next = time_real_to_mono(m, value);
 	else
@@ -377,6 +415,8 @@ sys_timer_settime(struct machine *m, struct thread *t, const uint64_t a[6])
 	if (value != 0 && g->next == 0)
 		g->next = 1;
 	m->next_wake = 0;	/* to be found anew */
+	if (cputime_is_clock(g->clockid))
+		m->proc.cpu_timed = 1;
 	return (a[3] != 0 ? gtimer_put(m, &old, a[3]) : 0);
 }
 

@@ -75,6 +75,7 @@ struct thread {
 	uint64_t	sigwait;	/* rt_sigtimedwait(2): waited for */
 	uint64_t	cr2, trapno, error_code;	/* of its last fault */
 	uint64_t	cpu_ns;		/* run so far */
+	uint64_t	cpu_until;	/* clock_nanosleep on CPU time */
 	char		comm[16];
 };
 
@@ -95,12 +96,17 @@ struct sigq {
 #define MAX_GTIMER	32
 #define LOG_PART	500
 
+struct itimer_cpu {			/* in CPU time of the process */
+	uint64_t	next, interval;
+};
+
 struct gtimer {				/* timer_create(2) */
 	uint8_t		used;
 	uint8_t		fired;		/* its signal is pending */
 	int32_t		clockid, notify, signo, tid, overrun;
 	uint64_t	value;		/* sigev_value */
-	uint64_t	next;		/* guest CLOCK_MONOTONIC; 0: disarmed */
+	uint64_t	next;		/* guest CLOCK_MONOTONIC or CPU time;
+					 * 0: disarmed */
 	uint64_t	interval;
 };
 
@@ -123,7 +129,9 @@ struct proc {
 	struct ksigaction sigact[NSIG_GUEST + 1];
 	uint32_t	nsigq;		/* of machine.sigq */
 	uint64_t	itimer_next, itimer_interval;	/* ITIMER_REAL, ns */
+	struct itimer_cpu itimer_cpu[2]; /* ITIMER_VIRTUAL, ITIMER_PROF */
 	struct gtimer	gtimer[MAX_GTIMER];
+	uint32_t	cpu_timed;	/* something waits for CPU time */
 	uint64_t	futex_seq;
 	uint64_t	dead_cpu_ns;	/* of threads that are gone */
 	int32_t		nice;

@@ -266,6 +266,8 @@ wake_waiters(struct machine *m)
 	uint64_t now, due;
 	unsigned i;
 
+	if (m->proc.cpu_timed)
+		account(m);
 	machine_gk_ctx(m, NULL, &c);
 	m->next_wake = gk_next_timer(&c);	/* notes what has expired */
 	due = timers_run(m);
@@ -638,7 +640,7 @@ expired(struct machine *m)
 static uint64_t
 tick_due(struct machine *m)
 {
-	uint64_t now;
+	uint64_t now, left, cpu = ~0UL;
 	unsigned i;
 
 	if (m->nwaitfd > 0)
@@ -647,10 +649,20 @@ tick_due(struct machine *m)
 		for (i = 0; i < m->proc.hi_thread; i++)
 			if (i != m->proc.cur && m->thread[i].state == T_RUN)
 				return (0);
+	if (m->proc.cpu_timed) {
+		account(m);
+		left = cputime_left(m);
+		if (left == 0)
+			return (0);
+		cpu = left == ~0UL ? left : m->cpu_since + left;
+	}
 	if (m->next_wake == ~0UL)
-		return (~0UL);
+		return (cpu);
 	now = machine_mono(m);
-	return (m->next_wake <= now ? 0 : host_mono() + m->next_wake - now);
+	if (m->next_wake <= now)
+		return (0);
+	left = host_mono() + m->next_wake - now;
+	return (left < cpu ? left : cpu);
 }
 
 /*

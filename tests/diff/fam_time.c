@@ -442,6 +442,127 @@ CASE(timer_of_cpu_time)
 	(void)signal(SIGUSR2, SIG_DFL);
 }
 
+CASE(itimer_prof_again)
+{
+	struct itimerval it = { { 0, 5000 }, { 0, 5000 } }, old;
+	uint64_t t0 = now_ns(CLOCK_MONOTONIC), cpu;
+
+	catch(SIGPROF);
+	cpu = now_ns(CLOCK_PROCESS_CPUTIME_ID);
+	RET(setitimer(ITIMER_PROF, &it, NULL));
+	/* sleeping does not count */
+	ms_sleep(60);
+	SHOW(ticks <= 1);
+	while (ticks < 4 && took(t0, 0))
+		continue;
+	SHOW(ticks >= 4);
+	SHOW(tick_code == SI_KERNEL);
+	SHOW(now_ns(CLOCK_PROCESS_CPUTIME_ID) - cpu >= 4 * 4 * MS);
+	RET(getitimer(ITIMER_PROF, &old));
+	SHOW(old.it_interval.tv_usec == 5000 || old.it_interval.tv_usec % 1000);
+	memset(&it, 0, sizeof it);
+	RET(setitimer(ITIMER_PROF, &it, &old));
+	SHOW(old.it_value.tv_usec > 0);
+	RET(getitimer(ITIMER_PROF, &old));
+	SHOW(old.it_value.tv_usec + old.it_interval.tv_usec);
+	(void)signal(SIGPROF, SIG_DFL);
+}
+
+CASE(timer_of_thread_time)
+{
+	struct itimerspec its = { { 0, 0 }, { 0, 10 * MS } }, cur;
+	struct sigevent ev;
+	uint64_t t0 = now_ns(CLOCK_MONOTONIC), cpu;
+	clockid_t clk;
+	timer_t t;
+
+	catch(SIGUSR2);
+	memset(&ev, 0, sizeof ev);
+	ev.sigev_notify = SIGEV_SIGNAL;
+	ev.sigev_signo = SIGUSR2;
+	ev.sigev_value.sival_int = 77;
+	ERRNUM(pthread_getcpuclockid(pthread_self(), &clk));
+	RET(timer_create(clk, &ev, &t));
+	cpu = now_ns(CLOCK_THREAD_CPUTIME_ID);
+	RET(timer_settime(t, 0, &its, NULL));
+	RET(timer_gettime(t, &cur));
+	SHOW(cur.it_value.tv_nsec > 0 && cur.it_value.tv_nsec <= 10 * (long)MS);
+	ms_sleep(30);
+	SHOW(ticks);
+	while (!ticks && took(t0, 0))
+		continue;
+	SHOW(ticks);
+	SHOW(tick_value);
+	SHOW(now_ns(CLOCK_THREAD_CPUTIME_ID) - cpu >= 9 * MS);
+	/* an absolute one that is over */
+	its.it_value.tv_nsec = 1;
+	RET(timer_settime(t, TIMER_ABSTIME, &its, NULL));
+	while (ticks < 2 && took(t0, 0))
+		continue;
+	SHOW(ticks);
+	RET(timer_delete(t));
+	clk = (clockid_t)((~0x7ffffffU << 3) | 6);
+	RET(timer_create(clk, &ev, &t));
+	(void)signal(SIGUSR2, SIG_DFL);
+}
+
+static volatile int worker_ends;
+
+static void *
+worker(void *priv)
+{
+
+	(void)priv;
+	while (!worker_ends)
+		continue;
+	return (NULL);
+}
+
+CASE(sleep_cpu_time)
+{
+	struct timespec ts = { 0, 20 * MS }, rem = { 9, 9 };
+	struct itimerval it = { { 0, 0 }, { 0, 30000 } };
+	uint64_t cpu;
+	pthread_t th;
+
+	cpu = now_ns(CLOCK_PROCESS_CPUTIME_ID);
+	worker_ends = 0;
+	th = thread_start(worker, NULL);
+	ERRNUM(clock_nanosleep(CLOCK_PROCESS_CPUTIME_ID, 0, &ts, NULL));
+	SHOW(now_ns(CLOCK_PROCESS_CPUTIME_ID) - cpu >= 19 * MS);
+	ts.tv_nsec = 1;
+	ERRNUM(clock_nanosleep(CLOCK_PROCESS_CPUTIME_ID, TIMER_ABSTIME, &ts,
+	    NULL));
+	worker_ends = 1;
+	(void)pthread_join(th, NULL);
+	/* nobody works: until the signal */
+	catch(SIGALRM);
+	ts.tv_sec = 5;
+	RET(setitimer(ITIMER_REAL, &it, NULL));
+	ERRNUM(clock_nanosleep(CLOCK_PROCESS_CPUTIME_ID, 0, &ts, &rem));
+	SHOW(rem.tv_sec);
+	SHOW(ticks);
+	(void)signal(SIGALRM, SIG_DFL);
+	RET(syscall(SYS_clock_nanosleep, CLOCK_THREAD_CPUTIME_ID, 0, &ts,
+	    NULL));
+}
+
+ALONE(cpu_limit)
+{
+	struct rlimit r = { 1, 2 };
+
+	catch(SIGXCPU);
+	RET(setrlimit(RLIMIT_CPU, &r));
+	while (!ticks)
+		continue;
+	SHOW(ticks);
+	RET(getrlimit(RLIMIT_CPU, &r));
+	SHOW(r.rlim_cur);
+	SHOW(r.rlim_max);
+	for (;;)
+		continue;
+}
+
 CASE(timer_absolute)
 {
 	struct itimerspec its = { { 0, 0 }, { 1, 0 } };

@@ -59,3 +59,34 @@ def inotify_is_reset():
         # Nothing is left of any of them.
         got = ask(s, "print(events(), os.listdir('/dev/shm/d'))")
         check(got == "1:100:old ['old']\n", "left over:", got)
+
+
+@test
+def cpu_timers_are_reset():
+    """A profiler of one request: it ticks while that works, and is gone."""
+    start = """
+        import signal, time
+        ticks = []
+        signal.signal(signal.SIGPROF, lambda *_: ticks.append(1))
+        def work(s):
+            end = time.process_time() + s
+            while time.process_time() < end:
+                pass
+    """
+    with snippets(start=start) as s:
+        for _ in range(5):
+            got = ask(s, """
+                work(0.05)
+                before = len(ticks)
+                signal.setitimer(signal.ITIMER_PROF, 0.01, 0.01)
+                time.sleep(0.05)
+                asleep = len(ticks)
+                work(0.1)
+                print(before, asleep < 3, 5 <= len(ticks) <= 20)
+                """)
+            check(got == "0 True True\n", "ticks:", got)
+    start += "    signal.setitimer(signal.ITIMER_PROF, 0.01, 0.01)\n    "
+    with snippets(start=start) as s:
+        for _ in range(3):
+            got = ask(s, "ticks.clear(); work(0.1); print(len(ticks) > 4)")
+            check(got == "True\n", "from before the freeze:", got)
