@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What a program finds of Linux in a request, and again in the next one."""
 
+import os
+import socket
+import socketserver
+import tempfile
 import textwrap
+import threading
 
-from harness import PYTHON, Server, check, guest, test
+from harness import PYTHON, Server, Skip, check, guest, test
 
 
 def snippets(*options, start="", **kw):
@@ -90,3 +95,151 @@ def cpu_timers_are_reset():
         for _ in range(3):
             got = ask(s, "ticks.clear(); work(0.1); print(len(ticks) > 4)")
             check(got == "True\n", "from before the freeze:", got)
+
+
+# ---- the outside -------------------------------------------------------------
+
+class NameServer:
+    """Answers A for one name, with 127.0.0.1, and nothing for others."""
+
+    ADDRESS = "127.0.0.77"
+    NAME = b"\7backend\4test\0"
+
+    def __init__(self):
+        self.asked = []
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            self.socket.bind((self.ADDRESS, 53))
+        except OSError as e:
+            self.socket.close()
+            raise Skip("no name server at %s:53: %s" % (self.ADDRESS, e))
+        self.thread = threading.Thread(target=self.serve, daemon=True)
+        self.thread.start()
+
+    def serve(self):
+        while True:
+            query, sender = self.socket.recvfrom(512)
+            if not query:               # from __exit__()
+                return
+            end = query.index(b"\0", 12) + 5
+            name, kind = query[12:end - 4], query[end - 4:end - 2]
+            self.asked.append(name)
+            known = name.lower() == self.NAME
+            found = known and kind == b"\0\1"
+            self.socket.sendto(
+                query[:2] + (b"\x81\x80" if known else b"\x81\x83") +
+                b"\0\1" + (b"\0\1" if found else b"\0\0") + b"\0\0\0\0" +
+                query[12:end] + (b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4\x7f\0\0\1"
+                                 if found else b""), sender)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.socket.sendto(b"", (self.ADDRESS, 53))
+        self.thread.join()
+        self.socket.close()
+
+
+class Backend(socketserver.ThreadingTCPServer):
+    """Says a line to everyone who connects, and keeps the connection."""
+    daemon_threads = True
+    allow_reuse_address = True
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self):
+            self.request.sendall(b"line from outside\n")
+            while self.request.recv(100):
+                self.request.sendall(b"more\n")
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), self.Handler)
+        self.port = self.server_address[1]
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def handle_error(self, *_):
+        pass                    # a guest was reset
+
+    def __exit__(self, *_):
+        self.shutdown()
+        self.server_close()
+
+
+RESOLVE = """
+    import socket
+    try:
+        found = socket.getaddrinfo("backend.test", %d,
+                                   type=socket.SOCK_STREAM)
+        print(sorted({a[4][0] for a in found}))
+        s = socket.create_connection(found[0][4], 5)
+        print(s.recv(100).decode(), end="")
+    except OSError as e:
+        print(type(e).__name__)
+"""
+
+
+@test
+def names_are_resolved():
+    """getaddrinfo() in a request, and a connection to what it found."""
+    with NameServer() as dns, Backend() as backend, \
+            tempfile.TemporaryDirectory(prefix="tkvm-etc.") as etc:
+        with open(os.path.join(etc, "resolv.conf"), "w") as f:
+            f.write("nameserver %s\noptions timeout:1 attempts:2\n" %
+                    dns.ADDRESS)
+        with open(os.path.join(etc, "nsswitch.conf"), "w") as f:
+            f.write("hosts: dns\n")
+        allow = ["--allow-read", "--allow-listen", "--volume=%s:/etc:r" % etc]
+        text = RESOLVE % backend.port
+        rules = ["--allow-connect=%s:53,127.0.0.1:%d" % (dns.ADDRESS,
+                                                         backend.port)]
+        with snippets(*rules, allow=allow) as s:
+            for _ in range(5):
+                before = len(dns.asked)
+                got = ask(s, text)
+                check(got == "['127.0.0.1']\nline from outside\n", got)
+                check(len(dns.asked) > before, "not asked again")
+            got = ask(s, text.replace("backend.test", "other.test"))
+            check(got == "gaierror\n", "a name that is not there:", got)
+        # The name server alone; and not even that.
+        with snippets("--allow-connect=%s:53" % dns.ADDRESS,
+                      allow=allow) as s:
+            got = ask(s, text)
+            check(got == "['127.0.0.1']\nPermissionError\n", "refused:", got)
+        before = len(dns.asked)
+        with snippets(allow=allow) as s:
+            got = ask(s, text)
+            check(got == "gaierror\n", "no name server:", got)
+        check(len(dns.asked) == before, "asked without a permission")
+
+
+@test
+def connections_of_the_boot_are_reset():
+    """One that was made before the freeze is dead in each fork, and that is
+    said once."""
+    with Backend() as backend:
+        start = """
+            import select, socket
+            kept = [socket.create_connection(("127.0.0.1", %d))
+                    for _ in range(3)]
+            print(kept[0].recv(100))
+        """ % backend.port
+        with snippets("-t", "2", start=start) as s:
+            for _ in range(5):
+                got = ask(s, """
+                    for f in (lambda: kept[0].recv(10),
+                              lambda: kept[1].send(b"x"),
+                              lambda: kept[2].recv(10)):
+                        try:
+                            print(f())
+                        except OSError as e:
+                            print(type(e).__name__)
+                    new = socket.create_connection(("127.0.0.1", %d))
+                    print(new.recv(100))
+                    """ % backend.port)
+                check(got.splitlines() == [
+                    "ConnectionResetError", "BrokenPipeError",
+                    "ConnectionResetError", "b'line from outside\\n'"], got)
+            with open(s.log) as f:
+                said = [line for line in f if "at freeze" in line]
+            check(len(said) == 1 and "3 connections to the outside" in
+                  said[0], "warnings:", said)
