@@ -230,6 +230,9 @@ struct tkvm_fork_state {
 	size_t		in;		/* request bytes it has not read */
 	size_t		in_space;	/* more that would fit */
 	size_t		out;		/* response bytes to take */
+	/* The last call of this request that wanted a second process, or
+	 * NULL; until the fork is run or reset */
+	const char	*no_process;
 };
 void tkvm_fork_state(struct tkvm_fork *, struct tkvm_fork_state *);
 

@@ -88,8 +88,17 @@ static int
 fail(struct tkvm_exchange *ex, struct tkvm_error *err)
 {
 
+	struct tkvm_fork_state st;
+	size_t len;
+
 	if (!ex->failed && ex->gone)
 		ex->err = ex->gone_err;
+	tkvm_fork_state(ex->fork, &st);
+	len = strlen(ex->err.text);
+	if (!ex->failed && st.no_process != NULL)
+		(void)snprintf(ex->err.text + len, sizeof ex->err.text - len,
+		    "; it called %s, but a guest is one process and cannot "
+		    "start another", st.no_process);
 	ex->failed = 1;
 	if (err != NULL)
 		*err = ex->err;

@@ -2,7 +2,9 @@
  * SPDX-License-Identifier: BSD-2-Clause
  *
  * Who the process is: pids, users, groups, sessions.  Users and groups cannot
- * be changed, as for a process without privileges.
+ * be changed, as for a process without privileges; but one that is root may
+ * become somebody else for good, as servers do when they have bound their port.
+ * What it may do to files of the host does not depend on that.
  */
 
 #include <errno.h>
@@ -96,15 +98,27 @@ sys_getresgid(struct machine *m, struct thread *t, const uint64_t a[6])
 
 /* ---- changing -------------------------------------------------------- */
 
-/* The first n of a[]: each the present one, or "leave it" */
+/*
+ * The first n of a[] (real, effective, saved): each the present one, or "leave
+ * it".  Root may change all of them to the same one, and then is not root.
+ */
 static int64_t
-only_mine(const uint64_t a[6], unsigned n, uint32_t mine)
+change(struct machine *m, const uint64_t a[6], unsigned n, uint32_t *mine)
 {
+	const uint32_t new = (uint32_t)a[0];
 	unsigned u;
 
 	for (u = 0; u < n; u++)
-		if ((uint32_t)a[u] != mine && (uint32_t)a[u] != UNCHANGED)
+		if ((uint32_t)a[u] != *mine && (uint32_t)a[u] != UNCHANGED)
+			break;
+	if (u == n)
+		return (0);
+	if (m->proc.uid != 0 || new == UNCHANGED)
+		return (-EPERM);
+	for (u = 1; u < n; u++)
+		if ((uint32_t)a[u] != new)
 			return (-EPERM);
+	*mine = new;
 	return (0);
 }
 
@@ -115,7 +129,7 @@ sys_setuid(struct machine *m, struct thread *t, const uint64_t a[6])
 	(void)t;
 	if ((uint32_t)a[0] == UNCHANGED)
 		return (-EINVAL);
-	return (only_mine(a, 1, m->proc.uid));
+	return (change(m, a, 1, &m->proc.uid));
 }
 
 int64_t
@@ -125,7 +139,7 @@ sys_setgid(struct machine *m, struct thread *t, const uint64_t a[6])
 	(void)t;
 	if ((uint32_t)a[0] == UNCHANGED)
 		return (-EINVAL);
-	return (only_mine(a, 1, m->proc.gid));
+	return (change(m, a, 1, &m->proc.gid));
 }
 
 int64_t
@@ -133,7 +147,7 @@ sys_setreuid(struct machine *m, struct thread *t, const uint64_t a[6])
 {
 
 	(void)t;
-	return (only_mine(a, 2, m->proc.uid));
+	return (change(m, a, 2, &m->proc.uid));
 }
 
 int64_t
@@ -141,7 +155,7 @@ sys_setregid(struct machine *m, struct thread *t, const uint64_t a[6])
 {
 
 	(void)t;
-	return (only_mine(a, 2, m->proc.gid));
+	return (change(m, a, 2, &m->proc.gid));
 }
 
 int64_t
@@ -149,7 +163,7 @@ sys_setresuid(struct machine *m, struct thread *t, const uint64_t a[6])
 {
 
 	(void)t;
-	return (only_mine(a, 3, m->proc.uid));
+	return (change(m, a, 3, &m->proc.uid));
 }
 
 int64_t
@@ -157,7 +171,7 @@ sys_setresgid(struct machine *m, struct thread *t, const uint64_t a[6])
 {
 
 	(void)t;
-	return (only_mine(a, 3, m->proc.gid));
+	return (change(m, a, 3, &m->proc.gid));
 }
 
 /* These answer the old one, whatever they did. */
@@ -185,14 +199,22 @@ sys_getgroups(struct machine *m, struct thread *t, const uint64_t a[6])
 	return ((int32_t)a[0] < 0 ? -EINVAL : 0);
 }
 
+/* Root may say which ones it has; it has none all the same. */
 int64_t
 sys_setgroups(struct machine *m, struct thread *t, const uint64_t a[6])
 {
+	uint32_t id;
+	uint64_t u;
 
-	(void)m;
 	(void)t;
-	(void)a;
-	return (-EPERM);
+	if (m->proc.uid != 0)
+		return (-EPERM);
+	if ((int32_t)a[0] < 0 || a[0] > 65536)
+		return (-EINVAL);
+	for (u = 0; u < a[0]; u++)
+		if (as_read(m->as, a[1] + u * sizeof id, &id, sizeof id) != 0)
+			return (-EFAULT);
+	return (0);
 }
 
 /* ---- process groups -------------------------------------------------- */

@@ -12,6 +12,7 @@
 #include "conf/options.h"
 #include "gk.h"
 #include "linux/dispatch.h"
+#include "linux/sys_files.h"
 #include "linux/sys_proc.h"
 #include "mem/as.h"
 
@@ -46,13 +47,18 @@ unknown(struct machine *m, const struct thread *t)
 {
 	const uint64_t nr = t->nr;
 
+	char name[40];
+
 	m->st.unknown++;
 	if (nr < SYS_MAX && !(m->enosys_seen[nr / 8] & (1u << (nr % 8)))) {
 		m->enosys_seen[nr / 8] |= (uint8_t)(1u << (nr % 8));
-		machine_log(m, TKVM_LOG_WARN, "system call %lu (%s) is not "
-		    "supported: ENOSYS", (unsigned long)nr,
-		    sys_table[nr].name != NULL ? sys_table[nr].name :
-		    "unknown");
+		(void)snprintf(name, sizeof name, "%lu (%s)",
+		    (unsigned long)nr, sys_table[nr].name != NULL ?
+		    sys_table[nr].name : "unknown");
+		/* once for all forks */
+		if (m->fs == NULL || fs_tell_once(m->fs, "call", name))
+			machine_log(m, TKVM_LOG_WARN, "system call %s is not "
+			    "supported: ENOSYS", name);
 	}
 	return (-ENOSYS);
 }

@@ -520,22 +520,6 @@ fs_is_rule(const struct fs *fs, const char *path)
 /* ---- refusals ------------------------------------------------------------------ */
 
 int
-fs_tell_once(struct fs *fs, const char *what, const char *text)
-{
-	uint32_t h = 2166136261U;
-	unsigned bit;
-
-	for (; *what != '\0'; what++)
-		h = (h ^ (uint8_t)*what) * 16777619U;
-	for (; *text != '\0'; text++)
-		h = (h ^ (uint8_t)*text) * 16777619U;
-	h = (h ^ (h >> 16)) % (sizeof fs->told * 8);
-	bit = 1U << (h & 7);
-	return ((atomic_fetch_or(&fs->told[h >> 3], (unsigned char)bit) &
-	    bit) == 0);
-}
-
-int
 perm_refuse(struct machine *m, const char *path, unsigned want)
 {
 	const char *opt = (want & PERM_W) ? "allow-write" : "allow-read";

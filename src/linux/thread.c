@@ -12,6 +12,7 @@
 #include <sys/syscall.h>
 
 #include "layout.h"
+#include "linux/sys_files.h"
 #include "linux/sys_proc.h"
 #include "obj.h"
 
@@ -146,7 +147,7 @@ proc_gone(struct machine *m, int status)
 
 /* ---- clone ----------------------------------------------------------- */
 
-/* A call that needs a second process: named once per image and fork */
+/* A call that needs a second process: named once for all forks */
 static int64_t
 refuse(struct machine *m, unsigned nr, const char *name, int err)
 {
@@ -154,9 +155,11 @@ refuse(struct machine *m, unsigned nr, const char *name, int err)
 	uint8_t bit = (uint8_t)(1U << nr % 8);
 
 	m->st.unknown++;
-	m->no_process = name;
+	(void)snprintf(m->no_process, sizeof m->no_process, "%s", name);
 	if (!(*seen & bit)) {
 		*seen |= bit;
+		if (m->fs != NULL && !fs_tell_once(m->fs, "process", name))
+			return (-err);
 		machine_log(m, TKVM_LOG_WARN, "%s: refused, a guest is one "
 		    "process and cannot start another program (%s)", name,
 		    m->proc.exe);

@@ -229,8 +229,9 @@ boot_error(struct machine *m, struct tkvm_error *err, const char *when)
 	if (m->last_line[0] != '\0')
 		(void)snprintf(err->text + strlen(err->text),
 		    sizeof err->text - strlen(err->text),
-		    " %s; its last words: %s", when, m->last_line);
-	else
+		    "%s%s; its last words: %s", *when != '\0' ? " " : "",
+		    when, m->last_line);
+	else if (*when != '\0')
 		(void)snprintf(err->text + strlen(err->text),
 		    sizeof err->text - strlen(err->text), " %s", when);
 	if (m->opt->guest_listen != NULL && find_waited(m) >= 0)
@@ -242,7 +243,7 @@ boot_error(struct machine *m, struct tkvm_error *err, const char *when)
 		    sizeof err->text - strlen(err->text), "; it was not "
 		    "allowed to use %s (%s=%s would allow it)", m->refused,
 		    m->refused_by, m->refused);
-	if (m->no_process != NULL)
+	if (m->no_process[0] != '\0')
 		(void)snprintf(err->text + strlen(err->text),
 		    sizeof err->text - strlen(err->text), "; it called %s, "
 		    "but a guest is one process and cannot start another "

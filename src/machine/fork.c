@@ -354,6 +354,8 @@ tkvm_fork_state(struct tkvm_fork *f, struct tkvm_fork_state *st)
 
 	CHECK_OBJ_NOTNULL(f, FORK_MAGIC);
 	memset(st, 0, sizeof *st);
+	if (f->m->image != NULL && f->m->no_process[0] != '\0')
+		st->no_process = f->m->no_process;
 	if (f->m->conn < 0) {
 		st->closed = 1;
 		return;

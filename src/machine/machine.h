@@ -208,7 +208,7 @@ struct machine {
 	} part[2];			/* stdout, stderr */
 	char		refused[200];	/* last path of a boot, for errors */
 	const char	*refused_by;	/* the option that would allow it */
-	const char	*no_process;	/* call that needs a second process */
+	char		no_process[240]; /* call that needs a second process */
 	/* the clock page, as last written */
 	struct {
 		uint64_t	tsc0, mult, real_ns, mono_ns;

@@ -153,6 +153,7 @@ machine_reset(struct machine *m, struct tkvm_error *err)
 	m->log_priv = m->opt->log_priv;
 	m->err.code = TKVM_OK;
 	m->last_line[0] = '\0';
+	m->no_process[0] = '\0';
 	m->part[0].n = m->part[1].n = 0;
 	memset(m->enosys_seen, 0, sizeof m->enosys_seen);
 	m->woke_gen = m->gk->gen;

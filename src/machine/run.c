@@ -347,7 +347,8 @@ pick(struct machine *m)
 static void
 on_syscall(struct machine *m)
 {
-	const uint32_t before = m->proc.nthreads;
+	const uint32_t before = m->proc.nthreads, uid = m->proc.uid,
+	    gid = m->proc.gid;
 	struct thread *t;
 	unsigned flags;
 	int64_t r;
@@ -374,7 +375,8 @@ on_syscall(struct machine *m)
 		account(m);
 	r = linux_call(m, t);
 	linux_trace(m, t, r);
-	if (m->proc.nthreads != before)
+	if (m->proc.nthreads != before || m->proc.uid != uid ||
+	    m->proc.gid != gid)
 		vvar_update(m);
 	if (t->state == T_FREE)
 		return;			/* it was exit(2) */

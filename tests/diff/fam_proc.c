@@ -7,6 +7,7 @@
 
 #include "diff.h"
 
+#include <grp.h>
 #include <sys/wait.h>
 
 CASE(ids)
@@ -30,6 +31,25 @@ CASE(ids)
 	RET(setgid(getgid()));
 	RET(setreuid(-1, -1));
 	RET(setresgid(-1, -1, -1));
+}
+
+/* What servers do when they have their port; as root, or not */
+ALONE(drop_root)
+{
+	gid_t g[2] = { 1234, 1235 };
+
+	RET(setgroups(0, NULL));
+	RET(setgroups(2, g));
+	RET(setgroups(1, (void *)8));
+	RET(setresgid(1234, 1234, 1234));
+	RET(setreuid(1233, 1233));
+	SHOW(getuid() == geteuid());
+	SHOW(getuid() == 1233);
+	SHOW(getgid() == 1234);
+	RET(setuid(1233) == (getuid() == 1233 ? 0 : -1));
+	RET(setuid(0) == (getuid() == 0 ? 0 : -1));
+	RET(setgid(77));
+	RET(setgroups(0, NULL));
 }
 
 CASE(no_children)

@@ -2,13 +2,16 @@
 """What a program finds of Linux in a request, and again in the next one."""
 
 import os
+import shutil
 import socket
 import socketserver
 import tempfile
 import textwrap
 import threading
+import time
 
-from harness import PYTHON, Server, Skip, check, guest, test
+from harness import (PYTHON, Server, Skip, check, guest, run_server,
+                     test)
 
 
 def snippets(*options, start="", **kw):
@@ -243,3 +246,95 @@ def connections_of_the_boot_are_reset():
                 said = [line for line in f if "at freeze" in line]
             check(len(said) == 1 and "3 connections to the outside" in
                   said[0], "warnings:", said)
+
+
+# ---- one process -------------------------------------------------------------
+
+def no_boot(program, *words, options=(), within=10):
+    """Ends in time, and its last line has all these words."""
+    start = time.monotonic()
+    rc, lines = run_server("--allow-all", "--max-boot-time=3", *options,
+                           "--listen", "127.0.0.1:0", "run", "-e", *program,
+                           timeout=within + 5)
+    took = time.monotonic() - start
+    lines = [line for line in lines if line] or [""]
+    check(rc == 1, "status", rc, lines)
+    for word in words:
+        check(word in lines[-1], word, "not in", lines[-1])
+    check(sum("cannot start another" in line for line in lines) <= 3,
+          "told again and again:", lines)
+    check(took < within, "took", took)
+
+
+ONE = "a guest is one process and cannot start another"
+
+
+@test
+def second_process_at_boot():
+    """What forks its servers says so, whether it gives up or waits."""
+    no_boot([PYTHON, "-c", "import os; os.fork()"], "called clone", ONE)
+    no_boot([PYTHON, "-c", "import os, time\ntry:\n os.fork()\n"
+                           "except OSError:\n time.sleep(1000)"],
+            "max-boot-time", "called clone", ONE)
+    no_boot([PYTHON, "-c", "import os; os.execv('/bin/true', ['true'])"],
+            "execve of /bin/true", ONE)
+    no_boot([PYTHON, "-c", "import subprocess; subprocess.run(['/bin/true'])"],
+            "it called", ONE)
+
+
+@test
+def prefork_servers():
+    """Those that people have."""
+    found = 0
+    with tempfile.TemporaryDirectory(prefix="tkvm-fork.") as folder:
+        with open(os.path.join(folder, "wsgi.py"), "w") as f:
+            f.write("def app(env, start):\n start('200 OK', [])\n"
+                    " return [b'']\n")
+        with open(os.path.join(folder, "fpm.conf"), "w") as f:
+            f.write("[global]\nerror_log=/dev/stderr\ndaemonize=no\n[www]\n"
+                    "user=nobody\nlisten=127.0.0.1:8080\npm=static\n"
+                    "pm.max_children=1\n")
+        for program in (
+                ["/usr/bin/gunicorn", "--chdir", folder, "-b",
+                 "127.0.0.1:8080", "wsgi:app"],
+                ["/usr/sbin/php-fpm8.2", "-F", "-R", "-y",
+                 folder + "/fpm.conf"]):
+            if os.access(program[0], os.X_OK):
+                found += 1
+                no_boot(program, ONE)
+    if not found:
+        raise Skip("neither gunicorn nor php-fpm8.2")
+
+
+@test
+def second_process_in_a_request():
+    """The request fails and says which call it was; the others go on."""
+    with snippets() as s:
+        for _ in range(5):
+            a = s.post("/", b"import os\ntry: os.fork()\n"
+                            b"except OSError as e: print(e.strerror)\n")
+            check(a.body == b"Function not implemented\n", a)
+            a = s.post("/", b"import os\ntry: os.fork()\n"
+                            b"except OSError: os._exit(3)\n")
+            check(a.status == 503, a)
+            check(ask(s, "print(1)") == "1\n", "the next one")
+        with open(s.log) as f:
+            text = f.read()
+        check(text.count("clone: refused, " + ONE) == 1, "not once:", text)
+        check("with status 3; it called clone, but " + ONE in text, text)
+
+
+@test
+def busybox_httpd():
+    """Forks for each connection, so a warm-up request finds out."""
+    busybox = shutil.which("busybox")
+    if not busybox:
+        raise Skip("no busybox")
+    with tempfile.TemporaryDirectory(prefix="tkvm-www.") as folder:
+        program = [busybox, "httpd", "-f", "-p", "8080", "-h", folder]
+        no_boot(program, "warm-up request 1 of 1", "called", ONE,
+                options=["-w", "1"])
+        with Server(program, "-e") as s:
+            check(s.get("/").status == 503, "answered")
+            with open(s.log) as f:
+                check(ONE in f.readlines()[-1], s.tail())
