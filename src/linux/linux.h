@@ -106,6 +106,8 @@ void files_fini(struct machine *);
 uint32_t files_host_poll(struct gk_ctx *, uint32_t idx, uint32_t ev);
 void files_host_release(struct gk_ctx *, uint32_t idx);
 
+/* Without links and dots, as /proc/self/exe has it; else as it is */
+void path_canonical(struct machine *, const char *path, char *to, size_t);
 /*
  * Open a guest path for the VMM itself (program, interpreter, scripts) under
  * the guest's permissions: a host descriptor or -errno.  Programs named by

@@ -653,6 +653,22 @@ program_missing(struct machine *m, const char *path)
 	return (r == -ENOENT || r == -ENOTDIR ? r : 0);
 }
 
+void
+path_canonical(struct machine *m, const char *path, char *to, size_t size)
+{
+	struct where *w;
+
+	(void)snprintf(to, size, "%s", path);
+	w = malloc(sizeof *w);
+	if (w == NULL)
+		return;
+	if (path_str(m, path, W_FREE, w) == 0) {
+		(void)snprintf(to, size, "%s", w->path);
+		where_fini(w);
+	}
+	free(w);
+}
+
 int
 path_open_host(struct machine *m, const char *guestpath, int oflags)
 {

@@ -550,7 +550,8 @@ load_program(struct machine *m, struct tkvm_error *err)
 	path = o->program;
 	fd = resolve_scripts(m, a, &path, bufs, err);
 	if (fd >= 0) {
-		(void)snprintf(m->proc.exe, sizeof m->proc.exe, "%s", path);
+		/* ld.so finds what is beside the program by it */
+		path_canonical(m, path, m->proc.exe, sizeof m->proc.exe);
 		(void)snprintf(m->thread[0].comm, sizeof m->thread[0].comm,
 		    "%s", strrchr(path, '/') != NULL ?
 		    strrchr(path, '/') + 1 : path);

@@ -338,3 +338,15 @@ def busybox_httpd():
             check(s.get("/").status == 503, "answered")
             with open(s.log) as f:
                 check(ONE in f.readlines()[-1], s.tail())
+
+
+@test
+def program_behind_links():
+    """/proc/self/exe is the file itself, as Java's launcher needs it."""
+    with tempfile.TemporaryDirectory(prefix="tkvm-link.") as folder:
+        first, second = os.path.join(folder, "a"), os.path.join(folder, "b")
+        os.symlink(os.path.realpath(PYTHON), first)
+        os.symlink("a", second)
+        with Server([second, guest("py/snippets.py"), "8080"], "-e") as s:
+            got = ask(s, "import os\nprint(os.readlink('/proc/self/exe'))")
+            check(got == os.path.realpath(PYTHON) + "\n", got)
