@@ -5,9 +5,12 @@
  */
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "conf/options.h"
 #include "linux/dispatch.h"
@@ -93,8 +96,10 @@ map_file(struct machine *m, const uint64_t a[6], const struct hfile *f,
 	if (f->kind == HF_MEM)
 		return (mfs_mmap(m, f, a));
 	if ((flags & MAP_TYPE_) != MAP_PRIVATE && (prot & PROT_WRITE)) {
-		machine_log(m, TKVM_LOG_WARN, "shared writable mapping of %s "
-		    "refused: file mappings are private copies here", name);
+		if (fs_tell_once(m->fs, "map", name))
+			machine_log(m, TKVM_LOG_WARN, "shared writable "
+			    "mapping of %s refused: file mappings are "
+			    "private copies here", name);
 		return (-ENODEV);
 	}
 	va = as_map(m->as, a[0], len, prot, flags, name, off);
@@ -220,6 +225,64 @@ advice_known(int advice)
 	}
 }
 
+/* What is at s in a private mapping becomes what the file has now, if it can
+ * still be found and read. */
+static void
+file_again(struct machine *m, const char *name, uint64_t s, uint64_t len,
+    uint64_t off)
+{
+	struct where *w;
+	int fd;
+
+	w = malloc(sizeof *w);
+	if (w == NULL)
+		return;
+	if (path_str(m, name, 0, w) == 0) {
+		if (w->ino != 0) {
+			as_clear(m->as, s, len);
+			(void)mfs_fill(m, w->ino, s, len, off);
+		} else if (S_ISREG(w->st.st_mode) &&
+		    where_perm(m, w, PERM_R) == 0 &&
+		    (fd = where_reopen(w, O_RDONLY | O_NONBLOCK)) >= 0) {
+			as_clear(m->as, s, len);
+			(void)as_fill(m->as, s, len, fd, off);
+			(void)close(fd);
+		}
+		where_fini(w);
+	}
+	free(w);
+}
+
+static int64_t
+dontneed(struct machine *m, uint64_t addr, uint64_t len)
+{
+	const struct vma *v;
+	const char *name;
+	char path[PATH_MAX];
+	uint64_t s, e, off;
+	int64_t r;
+
+	r = as_dontneed(m->as, addr, len);
+	if (r != 0 && r != -ENOMEM)
+		return (r);
+	for (s = addr; s < addr + len; s = e) {
+		v = as_next(m->as, s);
+		if (v == NULL || v->start >= addr + len)
+			break;
+		if (v->start > s)
+			s = v->start;
+		e = v->end < addr + len ? v->end : addr + len;
+		name = as_vma_name(m->as, v);
+		if (name == NULL || *name != '/' ||
+		    (v->flags & (VMA_SHARED | VMA_BEYOND)))
+			continue;
+		(void)snprintf(path, sizeof path, "%s", name);
+		off = v->off + (s - v->start);
+		file_again(m, path, s, e - s, off);
+	}
+	return (r);
+}
+
 static int64_t
 advise(struct machine *m, uint64_t addr, uint64_t len, int advice)
 {
@@ -227,7 +290,7 @@ advise(struct machine *m, uint64_t addr, uint64_t len, int advice)
 
 	switch (advice) {
 	case MADV_DONTNEED:
-		return (as_dontneed(m->as, addr, len));
+		return (dontneed(m, addr, len));
 	case MADV_WIPEONFORK_:
 		if (shared)
 			return (-EINVAL);

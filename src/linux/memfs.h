@@ -130,6 +130,9 @@ int64_t mfs_seek(struct machine *, uint32_t ino, int64_t off, int whence);
 struct hfile *mfs_open(struct machine *, uint32_t ino, const char *path,
     int oflags, int *err);
 int64_t mfs_add_seals(struct machine *, const struct hfile *, uint64_t);
+/* Its bytes from `off` on go to pages of zeroes at va. */
+int mfs_fill(struct machine *, uint32_t ino, uint64_t va, uint64_t len,
+    uint64_t off);
 /* mmap(2) of it: the address or -errno */
 int64_t mfs_mmap(struct machine *, const struct hfile *, const uint64_t a[6]);
 

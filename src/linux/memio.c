@@ -483,9 +483,8 @@ mfs_pager(void *priv, uint32_t ino, uint64_t pg, uint64_t *gpa)
 	return (memfile_page(m->as, &i->f, pg, 1, gpa) != 0 ? -ENOMEM : 0);
 }
 
-/* A private one is a copy made now, as of every file. */
-static int
-map_copy(struct machine *m, uint32_t ino, uint64_t va, uint64_t len,
+int
+mfs_fill(struct machine *m, uint32_t ino, uint64_t va, uint64_t len,
     uint64_t off)
 {
 	struct mfs_inode *i = mfs_inode(m, ino);
@@ -493,11 +492,26 @@ map_copy(struct machine *m, uint32_t ino, uint64_t va, uint64_t len,
 	uint8_t *p;
 	int r = 0, err;
 
-	for (n = 0; n < len && off + n < i->size && r == 0; n += PAGE_SZ) {
+	for (n = 0; i != NULL && n < len && off + n < i->size && r == 0;
+	    n += PAGE_SZ) {
 		p = page_at(m, i, off + n, 0, &err);
 		if (p != NULL)
 			r = as_poke(m->as, va + n, p, PAGE_SZ);
 	}
+	return (r);
+}
+
+/* A private one is a copy made now, as of every file. */
+static int
+map_copy(struct machine *m, uint32_t ino, uint64_t va, uint64_t len,
+    uint64_t off)
+{
+	struct mfs_inode *i = mfs_inode(m, ino);
+	uint64_t n;
+	int r;
+
+	r = mfs_fill(m, ino, va, len, off);
+	n = i->size > off ? PAGE_UP(i->size - off) : 0;
 	len = PAGE_UP(len);
 	if (r == 0 && n < len)
 		r = as_set_flags(m->as, va + n, len - n, VMA_BEYOND, 0);

@@ -222,6 +222,18 @@ proc_environ(struct machine *m, struct text *x)
 }
 
 void
+proc_auxv(struct machine *m, struct text *x)
+{
+	unsigned u;
+
+	for (u = 0; u < NELEM(m->proc.auxv); u++) {
+		text_mem(x, m->proc.auxv[u], sizeof m->proc.auxv[u]);
+		if (m->proc.auxv[u][0] == 0)
+			break;
+	}
+}
+
+void
 proc_limits(struct machine *m, struct text *x)
 {
 	static const struct {

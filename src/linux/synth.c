@@ -111,6 +111,7 @@ static const struct synth_entry below_pid[] = {
 	GEN("status", ID_STATUS),
 	GEN("cmdline", ID_CMDLINE),
 	GEN("environ", ID_ENVIRON),
+	GEN("auxv", ID_AUXV),
 	GEN("limits", ID_LIMITS),
 	GEN("comm", ID_COMM),
 	GEN("mounts", ID_MOUNTS),

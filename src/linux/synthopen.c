@@ -149,6 +149,9 @@ text_make(struct machine *m, const char *path, const struct synth *syn,
 	case ID_ENVIRON:
 		proc_environ(m, x);
 		break;
+	case ID_AUXV:
+		proc_auxv(m, x);
+		break;
 	case ID_LIMITS:
 		proc_limits(m, x);
 		break;

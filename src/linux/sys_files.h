@@ -159,6 +159,7 @@ void proc_statm(struct machine *, struct text *);
 void proc_status(struct machine *, uint32_t tid, struct text *);
 void proc_cmdline(struct machine *, struct text *);
 void proc_environ(struct machine *, struct text *);
+void proc_auxv(struct machine *, struct text *);
 void proc_limits(struct machine *, struct text *);
 void proc_comm(struct machine *, uint32_t tid, struct text *);
 void proc_mounts(struct machine *, int info, struct text *);

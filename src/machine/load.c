@@ -402,6 +402,8 @@ make_stack(struct machine *m, const struct args *a, const struct elf *prog,
 			{ AT_MINSIGSTKSZ, 2048 + m->vm->host->xsave_size },
 			{ AT_NULL, 0 },
 		};
+		_Static_assert(sizeof aux <= sizeof m->proc.auxv, "auxv");
+		memcpy(m->proc.auxv, aux, sizeof aux);
 		push_vectors(&s, a, argp, envc, envp, aux, NELEM(aux));
 	}
 	free(argp);

@@ -389,6 +389,49 @@ CASE(file_private)
 	file_end(fd);
 }
 
+/* In the middle, at the end of the file, of a mapping without rights */
+static void
+dontneed_file(const char *path)
+{
+	uint8_t *p;
+	int fd, i;
+
+	MUST((fd = open(path, O_CREAT | O_RDWR | O_TRUNC, 0644)) >= 0);
+	for (i = 0; i < 4; i++) {
+		uint8_t c = (uint8_t)(10 + i);
+
+		RET(pwrite(fd, &c, 1, i * (off_t)PG));
+	}
+	p = mmap(NULL, 4 * PG, RW, MAP_PRIVATE, fd, 0);
+	MAPPED(p);
+	RET(close(fd));
+	memset(p, 99, 4 * PG);
+	RET(madvise(p + PG, PG, MADV_DONTNEED));
+	SHOW(p[0]);
+	SHOW(p[PG] + p[PG + 1]);
+	SHOW(p[2 * PG]);
+	RET(mprotect(p, 4 * PG, PROT_READ));
+	RET(madvise(p + 2 * PG, 2 * PG, MADV_DONTNEED));
+	SHOW(p[2 * PG] + p[2 * PG + 1]);
+	SHOW(p[3 * PG]);
+	SHOW(p[3 * PG + 1]);
+	SHOW(p[3 * PG + 100]);
+	RET(madvise(p, 4 * PG, MADV_DONTNEED));
+	SHOW(p[0] + p[1]);
+	WRITES(p);
+	RET(munmap(p, 4 * PG));
+	RET(unlink(path));
+}
+
+CASE(file_dontneed)
+{
+
+	tmp_enter();
+	dontneed_file("f");
+	tmp_leave();
+	dontneed_file("/dev/shm/tkvm-dontneed");
+}
+
 CASE(file_behind_the_end)
 {
 	uint8_t *p;

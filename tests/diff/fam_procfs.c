@@ -7,6 +7,7 @@
 
 #include "diff.h"
 
+#include <sys/auxv.h>
 #include <dirent.h>
 #include <sys/stat.h>
 #include <sys/sysinfo.h>
@@ -283,7 +284,22 @@ CASE(proc_others)
 CASE(self_auxv)
 {
 
-	SHOW(slurp("/proc/self/auxv", text, sizeof text) > 0);
+	static uint64_t v[512];
+	ssize_t n;
+	unsigned i;
+	int same = 0, differ = 0;
+
+	n = slurp("/proc/self/auxv", (char *)v, sizeof v);
+	SHOW(n > 0 && n % 16 == 0);
+	for (i = 0; i + 1 < (size_t)n / 8 && v[i] != AT_NULL; i += 2) {
+		if (getauxval(v[i]) == v[i + 1])
+			same++;
+		else
+			differ++;
+	}
+	SHOW(same > 10);
+	SHOW(differ);
+	SHOW(v[i] == AT_NULL && (size_t)n / 8 == i + 2);
 }
 
 CASE(proc_sys)
