@@ -341,6 +341,11 @@ size_t gk_conn_get(struct gk_ctx *, uint32_t ofd, uint32_t id, void *, size_t);
 /* The client is gone; what the guest does with it from now on is nobody's. */
 void gk_conn_drop(struct gk_ctx *, uint32_t ofd, uint32_t id);
 
+/* ---- gk_local.c --------------------------------------------------------- */
+
+/* The file that named this Unix socket is no more: nobody finds it by that. */
+void gk_name_gone(struct gk *, uint32_t ofd, uint32_t addr1);
+
 /* ---- gk_inotify.c ------------------------------------------------------- */
 
 int64_t gk_inotify_open(struct gk_ctx *, uint32_t flags);

@@ -56,7 +56,8 @@ gk_find_bound(struct gk *gk, enum gk_kind kind, uint16_t domain,
 		if (olen == 0 || (od == GKA_AF_UNIX) != (domain == GKA_AF_UNIX))
 			continue;
 		if (domain == GKA_AF_UNIX) {
-			if (olen == len && gk_same(sa, osa, len))
+			if (olen == len && gk_same(sa, osa, len) &&
+			    !(GK_RD(gk->ofd[i].u.sock.opts) & GK_OPT_UNNAMED))
 				return (i);
 			continue;
 		}
@@ -65,6 +66,22 @@ gk_find_bound(struct gk *gk, enum gk_kind kind, uint16_t domain,
 			return (i);
 	}
 	return (GK_NOFD);
+}
+
+void
+gk_name_gone(struct gk *gk, uint32_t ofd, uint32_t addr1)
+{
+	struct gk_ofd *o = gk_ofd_at(gk, ofd);
+	unsigned kind;
+
+	if (o == NULL)
+		return;
+	kind = GK_RD(o->kind);
+	if ((kind != GK_SOCKET && kind != GK_LISTENER && kind != GK_DGRAM) ||
+	    GK_RD(o->u.sock.domain) != GKA_AF_UNIX || addr1 == 0 ||
+	    GK_RD(o->u.sock.addr1) != addr1)
+		return;
+	GK_WR(o->u.sock.opts, GK_RD(o->u.sock.opts) | GK_OPT_UNNAMED);
 }
 
 /* Make description idx one end of a pair; its addresses are given over. */

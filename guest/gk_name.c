@@ -136,7 +136,8 @@ gk_sa_taken(struct gk *gk, uint32_t self, const uint8_t *sa, size_t len)
 		    (domain != GKA_AF_UNIX || sa[2] == 0))
 			continue;
 		if (domain == GKA_AF_UNIX) {
-			if (olen == len && gk_same(sa, osa, len))
+			if (olen == len && gk_same(sa, osa, len) &&
+			    !(oo & GK_OPT_UNNAMED))
 				return (1);
 			continue;
 		}

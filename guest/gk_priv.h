@@ -43,6 +43,8 @@
 #define GK_OPT_REUSEPORT	(1U << 1)
 #define GK_OPT_V6ONLY		(1U << 2)
 #define GK_OPT_PASSCRED		(1U << 10)
+/* Not one of them: the file that is its name was removed. */
+#define GK_OPT_UNNAMED		(1U << 31)
 
 static inline void
 gk_copy(void *dst, const void *src, size_t len)

@@ -356,6 +356,22 @@ bind_gk(struct machine *m, struct thread *t, const uint64_t a[6])
 	return (gk_syscall(&ctx, t->nr, a));
 }
 
+/* The file knows the socket, which has no name when that is removed. */
+static void
+bound_to(struct machine *m, uint32_t ino, uint64_t fd)
+{
+	struct mfs_inode *i = mfs_inode(m, ino);
+	struct gk_ofd *o;
+	uint32_t idx;
+
+	o = gk_fd_get(m->gk, (uint32_t)fd, &idx);
+	if (o == NULL || i == NULL)
+		return;
+	as_touch(m->as, i, sizeof *i);
+	i->sock1 = idx + 1;
+	i->addr1 = o->u.sock.addr1;
+}
+
 /* A Unix socket's name in memory is a file there. */
 static int64_t
 bind_path(struct machine *m, struct thread *t, const uint64_t a[6],
@@ -382,8 +398,10 @@ bind_path(struct machine *m, struct thread *t, const uint64_t a[6],
 		if (r == 0)
 			r = mfs_make(m, parent, w->path + w->nameoff,
 			    S_IFSOCK | (0777 & ~m->proc.umask));
-		if (r > 0)
+		if (r > 0) {
+			bound_to(m, (uint32_t)r, a[0]);
 			notify_where(m, w, IN_CREATE);
+		}
 		r = r > 0 ? 0 : r;
 	}
 	where_fini(w);

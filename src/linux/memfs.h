@@ -41,7 +41,7 @@ struct mfs_inode {
 	uint32_t	memfd;		/* memfd_create(2) made it */
 	uint64_t	cookie;		/* of the newest entry */
 	struct mfs_time	atime, mtime, ctime;
-	uint32_t	pad[2];
+	uint32_t	sock1, addr1;	/* a socket's: gk->ofd[] + 1, its name */
 };
 
 struct mfs_dent {

@@ -228,6 +228,47 @@ CASE(unix_path)
 	RET(stat(path, &st));
 }
 
+CASE(unix_removed)
+{
+	struct sockaddr_un un, peer;
+	socklen_t len = name_unix(&un, 0), pl = sizeof peer;
+	struct stat st;
+	int l, l2, c, d;
+
+	MUST((l = socket(AF_UNIX, SOCK_STREAM, 0)) >= 0);
+	RET(bind(l, SUN(&un, len)));
+	RET(listen(l, 5));
+	RET(unlink(path));
+	MUST((c = socket(AF_UNIX, SOCK_STREAM, 0)) >= 0);
+	RET(connect(c, SUN(&un, len)));
+	RET(getsockname(l, (void *)&peer, &pl));
+	SHOW(strcmp(peer.sun_path, path) == 0);
+	/* Another one takes the name, as a server that is started again. */
+	MUST((l2 = socket(AF_UNIX, SOCK_STREAM, 0)) >= 0);
+	RET(bind(l2, SUN(&un, len)));
+	RET(connect(c, SUN(&un, len)));
+	RET(listen(l2, 5));
+	RET(connect(c, SUN(&un, len)));
+	RET(fcntl(l, F_SETFL, O_NONBLOCK));
+	RET(accept(l, NULL, NULL));
+	RET(d = accept(l2, NULL, NULL));
+	RET(unlink(path));
+	RET(write(c, "x", 1));	/* what is connected stays so */
+	(void)close(c);
+	(void)close(d);
+	(void)close(l);
+	(void)close(l2);
+	RET(stat(path, &st));
+	MUST((d = socket(AF_UNIX, SOCK_DGRAM, 0)) >= 0);
+	MUST((c = socket(AF_UNIX, SOCK_DGRAM, 0)) >= 0);
+	RET(bind(d, SUN(&un, len)));
+	RET(sendto(c, "x", 1, 0, SUN(&un, len)));
+	RET(unlink(path));
+	RET(sendto(c, "x", 1, 0, SUN(&un, len)));
+	(void)close(c);
+	(void)close(d);
+}
+
 CASE(pair_stream)
 {
 	int s[2];
