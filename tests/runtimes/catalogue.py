@@ -19,11 +19,13 @@ class Runtime:
 
     ticks: /time counts a 1 s interval.  date: its answers have a Date header.
     path, size: what is asked for, and the least number of bytes answered.
-    make: the command that makes the program from source.
+    make: the command that makes the program from source; unmade: what to
+    know when that fails.
     """
 
     def __init__(self, name, command, needs=(), ticks=False, date=True,
-                 size=0, make=None, source=None, env=(), options=()):
+                 size=0, make=None, source=None, env=(), options=(),
+                 unmade=""):
         self.name = name
         self.command = command
         self.needs = needs
@@ -34,6 +36,7 @@ class Runtime:
         self.source = source
         self.env = dict(env)
         self.options = options
+        self.unmade = unmade
 
     def argv(self, folder, port):
         return [a.replace("PORT", str(port)).replace("DIR", folder)
@@ -47,6 +50,10 @@ class Runtime:
                 if subprocess.run([PYTHON, "-c", "import " + module],
                                   stderr=subprocess.DEVNULL).returncode:
                     return "no Python module " + module
+            elif n.startswith("ruby:"):
+                if subprocess.run(["/usr/bin/ruby", "-r", n[5:], "-e", ""],
+                                  stderr=subprocess.DEVNULL).returncode:
+                    return "no Ruby library " + n[5:]
             elif "/" in n:
                 if not os.path.exists(os.path.join(folder, n)):
                     return "no " + n
@@ -75,7 +82,7 @@ class Runtime:
             return None
         said = p.stdout.decode("utf-8", "replace").splitlines()
         why = [s for s in said if "error" in s.lower()] or said
-        return "not built: " + " ".join(why)[:200]
+        return "not built: " + " ".join(why)[:200] + self.unmade
 
 
 def python(name, script, *args, **kw):
@@ -97,17 +104,24 @@ RUNTIMES = [
     python("flask-wsgiref", "py_flask.py", "wsgiref", needs=["flask"]),
     python("flask-waitress", "py_flask.py", "waitress",
            needs=["flask", "waitress"]),
+    python("python-sqlite", "py_sqlite.py", needs=["sqlite3"]),
     Runtime("node-http", [NODE, "DIR/node_http.js", "PORT"], ["node"],
             ticks=True),
     Runtime("node-react", [NODE, "DIR/node_react.mjs", "PORT"],
             ["node", "node_modules/react-dom/server.js"],
             size=25000, env=PRODUCTION),
+    Runtime("node-workers", [NODE, "DIR/node_workers.js", "PORT"], ["node"],
+            ticks=True),
     Runtime("deno-http", ["DIR/" + DENO, "run", "-A", "DIR/deno_http.js",
                           "PORT"], [DENO], ticks=True, env=DENO_ENV),
     Runtime("deno-compiled", ["DIR/deno-compiled", "PORT"], [DENO],
             ticks=True, env=DENO_ENV, source="deno_http.js",
             make=[DENO, "compile", "-A", "-o", "deno-compiled",
-                  "deno_http.js"]),
+                  "deno_http.js"],
+            # Tried: npm has no denort, and the deno of npm as DENORT_BIN
+            # makes a program that is deno's prompt.
+            unmade="; it downloads denort from dl.deno.land, and npm has "
+            "none: put one on this machine and set DENORT_BIN"),
     Runtime("deno-react", ["DIR/" + DENO, "run", "-A", "DIR/deno_react.mjs",
                            "PORT"],
             [DENO, "node_modules/react-dom/server.js"], size=25000,
@@ -120,6 +134,8 @@ RUNTIMES = [
             make=["rustc", "-O", "-o", "rust-http", "rust_http.rs"]),
     Runtime("perl-daemon", ["/usr/bin/perl", "DIR/perl_daemon.pl", "PORT"],
             ["/usr/share/perl5/HTTP/Daemon.pm"]),
+    Runtime("ruby-webrick", ["/usr/bin/ruby", "DIR/ruby_webrick.rb", "PORT"],
+            ["/usr/bin/ruby", "ruby:webrick"], ticks=True),
     Runtime("lua-socket", ["/usr/bin/lua5.4", "DIR/lua_socket.lua", "PORT"],
             ["lua5.4", "/usr/share/lua/5.4/socket.lua"], date=False),
 ]
@@ -135,7 +151,8 @@ def folder():
         if os.path.realpath(source) == os.path.realpath(copy):
             continue
         if not os.path.isfile(source) or not f.endswith(
-                (".py", ".js", ".mjs", ".go", ".rs", ".pl", ".lua", ".json")):
+                (".py", ".js", ".mjs", ".go", ".rs", ".pl", ".lua", ".json",
+                 ".rb")):
             continue
         with open(source, "rb") as s:
             text = s.read()
