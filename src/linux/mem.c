@@ -22,6 +22,7 @@
 #define MINCORE_MAX	(1UL << 20)	/* pages in one call */
 #define MADV_WIPEONFORK_ 18
 #define MADV_KEEPONFORK_ 19
+#define AT_ONCE		(256UL << 10)	/* as_fill() does not put that off */
 
 /* As do_mmap() of the kernel checks the descriptor against the request */
 static int64_t
@@ -232,20 +233,25 @@ file_again(struct machine *m, const char *name, uint64_t s, uint64_t len,
     uint64_t off)
 {
 	struct where *w;
+	uint64_t n;
 	int fd;
 
 	w = malloc(sizeof *w);
 	if (w == NULL)
 		return;
 	if (path_str(m, name, 0, w) == 0) {
-		if (w->ino != 0) {
+		if (w->ino != 0 && as_populate(m->as, s, len) == 0) {
 			as_clear(m->as, s, len);
 			(void)mfs_fill(m, w->ino, s, len, off);
-		} else if (S_ISREG(w->st.st_mode) &&
+		} else if (w->ino == 0 && S_ISREG(w->st.st_mode) &&
 		    where_perm(m, w, PERM_R) == 0 &&
+		    as_populate(m->as, s, len) == 0 &&
 		    (fd = where_reopen(w, O_RDONLY | O_NONBLOCK)) >= 0) {
 			as_clear(m->as, s, len);
-			(void)as_fill(m->as, s, len, fd, off);
+			/* Its frames are there: nothing is left for later. */
+			for (n = 0; n < len; n += AT_ONCE)
+				(void)as_fill(m->as, s + n, len - n < AT_ONCE ?
+				    len - n : AT_ONCE, fd, off + n);
 			(void)close(fd);
 		}
 		where_fini(w);

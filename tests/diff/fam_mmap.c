@@ -432,6 +432,38 @@ CASE(file_dontneed)
 	dontneed_file("/dev/shm/tkvm-dontneed");
 }
 
+CASE(file_dontneed_large)
+{
+	const size_t n = 4000;
+	unsigned i, bad = 0;
+	uint8_t *p;
+	int fd;
+
+	tmp_enter();
+	MUST((fd = open("f", O_CREAT | O_RDWR | O_TRUNC, 0644)) >= 0);
+	RET(ftruncate(fd, (off_t)(n * PG)));
+	for (i = 0; i < n; i += 7)
+		if (pwrite(fd, &i, sizeof i, (off_t)(i * PG)) != sizeof i)
+			bad++;
+	p = mmap(NULL, n * PG, RW, MAP_PRIVATE, fd, 0);
+	MAPPED(p);
+	/* before and after what is there was looked at */
+	RET(madvise(p, n * PG / 2, MADV_DONTNEED));
+	for (i = 0; i < n; i += 5)
+		p[i * PG + 9] = 99;
+	RET(madvise(p + PG, (n - 2) * PG, MADV_DONTNEED));
+	for (i = 1; i < n - 1; i++)
+		if (p[i * PG + 9] != 0 ||
+		    *(unsigned *)(p + i * PG) != (i % 7 == 0 ? i : 0))
+			bad++;
+	SHOW(bad);
+	SHOW(p[9]);
+	RET(munmap(p, n * PG));
+	RET(close(fd));
+	RET(unlink("f"));
+	tmp_leave();
+}
+
 CASE(file_behind_the_end)
 {
 	uint8_t *p;
