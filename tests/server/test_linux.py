@@ -10,15 +10,24 @@ import textwrap
 import threading
 import time
 
-from harness import (PYTHON, Server, Skip, check, guest, run_server,
-                     test)
+from harness import (PYTHON, Server, Skip, check, find, guest,
+                     run_server, test)
 
 
-def snippets(*options, start="", **kw):
-    """A server that runs what is posted to it, `start` before the freeze."""
-    return Server([PYTHON, guest("py/snippets.py"), "8080",
-                   textwrap.dedent(start)], "-e", "--verify-reset", *options,
-                  **kw)
+class snippets(Server):
+    """Runs what is posted to it, `start` before the freeze; no reset may
+    leave anything."""
+
+    def __init__(self, *options, start="", **kw):
+        super().__init__([PYTHON, guest("py/snippets.py"), "8080",
+                          textwrap.dedent(start)], "-e", "--verify-reset",
+                         *options, **kw)
+
+    def __exit__(self, kind, *rest):
+        super().__exit__(kind, *rest)
+        if kind is None:
+            check(find(self.stats, "reset_failures") == 0, "reset:",
+                  self.stats)
 
 
 def ask(s, text):
@@ -350,3 +359,12 @@ def program_behind_links():
         with Server([second, guest("py/snippets.py"), "8080"], "-e") as s:
             got = ask(s, "import os\nprint(os.readlink('/proc/self/exe'))")
             check(got == os.path.realpath(PYTHON) + "\n", got)
+
+
+@test
+def nobody_listens_there():
+    """guest-listen names an address that the program does not use."""
+    with tempfile.TemporaryDirectory(prefix="tkvm-listen.") as folder:
+        no_boot([PYTHON, guest("py/listeners.py"), "8080", "8081",
+                 folder + "/sock"], "not on 8082 (guest-listen)",
+                options=["--guest-listen=8082"])
