@@ -127,6 +127,7 @@ struct gk_ofd {
 		} conn;
 		struct {		/* GK_PIPE_R; the write end names it */
 			uint16_t	peer1;
+			uint32_t	fifo;	/* the file that names it; 0 */
 			struct gk_ring	ring;
 		} pipe;
 		struct {
@@ -340,6 +341,16 @@ void gk_conn_put_eof(struct gk_ctx *, uint32_t ofd, uint32_t id);
 size_t gk_conn_get(struct gk_ctx *, uint32_t ofd, uint32_t id, void *, size_t);
 /* The client is gone; what the guest does with it from now on is nobody's. */
 void gk_conn_drop(struct gk_ctx *, uint32_t ofd, uint32_t id);
+
+/* ---- gk_pipe.c ---------------------------------------------------------- */
+
+/* Is `end1` (ofd + 1) an open end of the pipe with this name? */
+int gk_fifo_open(struct gk *, uint32_t fifo, uint32_t end1, int write);
+/* Make that end, as yet without a descriptor: ofd + 1, or -errno */
+int gk_fifo_make(struct gk *, uint32_t fifo, uint32_t other1, int write,
+    uint32_t flags);
+/* One more descriptor for it */
+int64_t gk_fifo_fd(struct gk_ctx *, uint32_t end1, uint32_t flags);
 
 /* ---- gk_local.c --------------------------------------------------------- */
 

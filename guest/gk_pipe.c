@@ -95,6 +95,62 @@ gk_pipe_release(struct gk *gk, uint32_t ofd, unsigned kind)
 	gk_event(gk, p, GKA_EPOLLIN | GKA_EPOLLOUT);
 }
 
+/* ---- named pipes: one description for each end ------------------------- */
+
+int
+gk_fifo_open(struct gk *gk, uint32_t fifo, uint32_t end1, int write)
+{
+	struct gk_ofd *o;
+
+	o = gk_ofd_kind(gk, end1 - 1, write ? GK_PIPE_W : GK_PIPE_R);
+	return (o != NULL && fifo != 0 && GK_RD(o->u.pipe.fifo) == fifo);
+}
+
+int
+gk_fifo_make(struct gk *gk, uint32_t fifo, uint32_t other1, int write,
+    uint32_t flags)
+{
+	struct gk_ofd *o, *other = NULL;
+	int i;
+
+	i = gk_ofd_new(gk, write ? GK_PIPE_W : GK_PIPE_R,
+	    (write ? GKA_O_WRONLY : GKA_O_RDONLY) | (flags & GKA_O_NONBLOCK));
+	if (i < 0)
+		return (i);
+	o = &gk->ofd[i];
+	if (!write && gk_ring_new(gk, &o->u.pipe.ring, GK_PIPESZ) != 0) {
+		gk_ofd_free(gk, o);
+		return (-GKA_ENFILE);
+	}
+	o->refs = 0;
+	o->u.pipe.fifo = fifo;
+	if (gk_fifo_open(gk, fifo, other1, !write)) {
+		other = &gk->ofd[other1 - 1];
+		o->u.pipe.peer1 = (uint16_t)other1;
+		GK_WR(other->u.pipe.peer1, (uint16_t)(i + 1));
+	}
+	if (!write)
+		o->u.pipe.ring.shut = other == NULL;
+	else if (other != NULL)
+		GK_WR(other->u.pipe.ring.shut, 0);
+	gk_event(gk, other != NULL ? other : o, GKA_EPOLLIN | GKA_EPOLLOUT);
+	return (i + 1);
+}
+
+int64_t
+gk_fifo_fd(struct gk_ctx *ctx, uint32_t end1, uint32_t flags)
+{
+	struct gk_ofd *o = gk_ofd_at(ctx->gk, end1 - 1);
+	int fd;
+
+	if (o == NULL)
+		return (-GKA_EBADF);
+	fd = gk_fd_new_ref(ctx->gk, end1 - 1, 0, (flags & GKA_O_CLOEXEC) != 0);
+	if (fd < 0 && GK_RD(o->refs) == 0)
+		gk_ofd_put(ctx, end1 - 1);
+	return (fd);
+}
+
 int64_t
 gk_pipe_size(struct gk_ctx *ctx, uint32_t ofd, int set, uint64_t sz)
 {

@@ -444,8 +444,8 @@ sys_symlinkat(struct machine *m, struct thread *t, const uint64_t a[6])
 	return (do_symlink(m, a[0], a[1], a[2]));
 }
 
-/* No devices, and no fifos between a guest and the host; plain files and
- * sockets without anybody behind them, in memory. */
+/* No devices, and no fifos between a guest and the host; plain files, fifos
+ * and sockets without anybody behind them, in memory. */
 static int64_t
 do_mknod(struct machine *m, uint64_t dirfd, uint64_t uaddr, unsigned mode)
 {
@@ -454,9 +454,9 @@ do_mknod(struct machine *m, uint64_t dirfd, uint64_t uaddr, unsigned mode)
 
 	if ((mode & S_IFMT) == 0)
 		mode |= S_IFREG;
-	if (!S_ISREG(mode) && !S_ISSOCK(mode))
-		return (S_ISDIR(mode) || S_ISCHR(mode) || S_ISBLK(mode) ||
-		    S_ISFIFO(mode) ? -EPERM : -EINVAL);
+	if (!S_ISREG(mode) && !S_ISSOCK(mode) && !S_ISFIFO(mode))
+		return (S_ISDIR(mode) || S_ISCHR(mode) || S_ISBLK(mode) ?
+		    -EPERM : -EINVAL);
 	r = name_parent(m, dirfd, uaddr, -EEXIST, &w);
 	if (r != 0)
 		return (r);

@@ -374,12 +374,20 @@ open_once(struct machine *m, struct thread *t, uint64_t dirfd, uint64_t uaddr,
 {
 	struct hfile *hf = NULL;
 	struct where w;
+	int64_t r64;
 	int r;
 
 	r = path_user(m, dirfd, uaddr, open_walk(oflags), &w);
 	if (r != 0)
 		return (r);
 	r = open_check(m, &w, oflags);
+	t->fifo_ino = 0;
+	if (r == 0 && w.mnt == MNT_MEM && !w.missing && w.ino != 0 &&
+	    S_ISFIFO(w.st.st_mode) && !(oflags & O_PATH)) {
+		r64 = fifo_open(m, t, w.ino, oflags);
+		where_fini(&w);
+		return (r64);
+	}
 	if (r == 0)
 		hf = where_open(m, &w, oflags, mode, &r);
 	if (hf != NULL)

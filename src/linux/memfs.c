@@ -406,7 +406,7 @@ drop_link(struct machine *m, struct mfs_inode *i)
 
 	mfs_stamp(m, i, 4);
 	if (S_ISDIR(i->mode) || i->nlink <= 1) {
-		if (i->sock1 != 0)
+		if (S_ISSOCK(i->mode) && i->sock1 != 0)
 			gk_name_gone(m->gk, i->sock1 - 1, i->addr1);
 		orphan(m, i);
 	} else

@@ -41,7 +41,12 @@ struct mfs_inode {
 	uint32_t	memfd;		/* memfd_create(2) made it */
 	uint64_t	cookie;		/* of the newest entry */
 	struct mfs_time	atime, mtime, ctime;
-	uint32_t	sock1, addr1;	/* a socket's: gk->ofd[] + 1, its name */
+	union {
+		struct {		/* a socket's: gk->ofd[] + 1 */
+			uint32_t	sock1, addr1;
+		};
+		uint32_t	end1[2];	/* a fifo's: reader, writer */
+	};
 };
 
 struct mfs_dent {
@@ -135,6 +140,11 @@ int mfs_fill(struct machine *, uint32_t ino, uint64_t va, uint64_t len,
     uint64_t off);
 /* mmap(2) of it: the address or -errno */
 int64_t mfs_mmap(struct machine *, const struct hfile *, const uint64_t a[6]);
+
+/* ---- fifo.c: open(2) of a named pipe: descriptor, -errno, or SYS_BLOCK ---------- */
+
+int64_t fifo_open(struct machine *, struct thread *, uint32_t ino,
+    int oflags);
 
 /* ---- memlock.c ------------------------------------------------------------------- */
 

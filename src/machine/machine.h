@@ -76,6 +76,8 @@ struct thread {
 	uint64_t	cr2, trapno, error_code;	/* of its last fault */
 	uint64_t	cpu_ns;		/* run so far */
 	uint64_t	cpu_until;	/* clock_nanosleep on CPU time */
+	uint32_t	fifo_ino;	/* open(2) waits for the other end of */
+	uint32_t	fifo_write;	/* ... and is this one */
 	char		comm[16];
 };
 

@@ -769,3 +769,71 @@ BOTH(record_locks)
 	close(b);
 	RET(unlink("f"));
 }
+
+/* ---- named pipes --------------------------------------------------------------- */
+
+#define FIFO	"/dev/shm/tkvm-fifo"
+
+static void *
+fifo_writer(void *priv)
+{
+	int fd;
+
+	if (priv != NULL)
+		ms_sleep(30);
+	fd = open(FIFO, O_WRONLY);
+	if (fd < 0 || write(fd, "hello", 5) != 5)
+		say("writer: %s", errno_name(errno));
+	ms_sleep(20);
+	(void)close(fd);
+	return (NULL);
+}
+
+CASE(fifo)
+{
+	struct stat st;
+	char b[20];
+	pthread_t th;
+	int r, w, late;
+
+	(void)signal(SIGPIPE, SIG_IGN);
+	RET(mkfifo(FIFO, 0644));
+	RET(mkfifo(FIFO, 0644));
+	RET(stat(FIFO, &st));
+	SHOW(S_ISFIFO(st.st_mode));
+	SHOW(st.st_mode & 0777);
+	RET(open(FIFO, O_WRONLY | O_NONBLOCK));
+	MUST((r = open(FIFO, O_RDONLY | O_NONBLOCK)) >= 0);
+	RET(read(r, b, sizeof b));		/* nobody writes: the end */
+	MUST((w = open(FIFO, O_WRONLY | O_NONBLOCK)) >= 0);
+	RET(read(r, b, sizeof b));
+	RET(write(w, "abc", 3));
+	RET(read(r, b, 2));
+	RET(read(r, b, sizeof b));
+	RET(lseek(r, 0, SEEK_SET));
+	RET(fstat(r, &st));
+	SHOW(S_ISFIFO(st.st_mode));
+	RET(close(w));
+	RET(read(r, b, sizeof b));
+	/* and another writer */
+	MUST((w = open(FIFO, O_WRONLY)) >= 0);
+	RET(write(w, "again", 5));
+	RET(read(r, b, sizeof b));
+	RET(close(r));
+	RET(write(w, "x", 1));
+	RET(close(w));
+	/* each waits for the other, whoever comes first */
+	for (late = 0; late < 2; late++) {
+		th = thread_start(fifo_writer, late ? b : NULL);
+		if (!late)
+			ms_sleep(30);
+		MUST((r = open(FIFO, O_RDONLY)) >= 0);
+		RET(read(r, b, sizeof b));
+		RET(read(r, b, sizeof b));
+		RET(close(r));
+		(void)pthread_join(th, NULL);
+	}
+	RET(unlink(FIFO));
+	RET(open(FIFO, O_RDONLY));
+	RET(open("/dev/shm/.", O_RDONLY | O_CREAT));
+}
