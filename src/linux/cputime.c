@@ -42,13 +42,21 @@ cputime_is_clock(int32_t clk)
 	    clk == CLOCK_THREAD_CPUTIME_ID);
 }
 
+/* Whose clock it is, by a number below 0; 0: the caller's */
+static int32_t
+owner(int32_t clk)
+{
+
+	return ((int32_t)(~(uint32_t)clk >> 3));
+}
+
 int32_t
 cputime_name(const struct thread *t, int32_t clk)
 {
 
 	if (clk == CLOCK_THREAD_CPUTIME_ID)
 		return (MAKE_THREAD(t->tid));
-	if (clk < 0 && (clk & OF_THREAD) && ~(clk >> 3) == 0)
+	if (clk < 0 && (clk & OF_THREAD) && owner(clk) == 0)
 		return (MAKE_THREAD(t->tid));
 	return (clk);
 }
@@ -56,7 +64,7 @@ cputime_name(const struct thread *t, int32_t clk)
 static struct thread *
 thread_of(struct machine *m, struct thread *t, int32_t clk)
 {
-	int32_t id = ~(clk >> 3);
+	int32_t id = owner(clk);
 
 	return (clk == CLOCK_THREAD_CPUTIME_ID || id == 0 ? t :
 	    thread_find(m, id));
@@ -73,7 +81,7 @@ of_thread(int32_t clk)
 int64_t
 cputime_read(struct machine *m, struct thread *t, int32_t clk, uint64_t *ns)
 {
-	int32_t id = ~(clk >> 3);
+	int32_t id = owner(clk);
 
 	if (clk < 0 && (clk & 3) == 3)
 		return (-EINVAL);

@@ -72,7 +72,7 @@ tell_parent(struct machine *m, uint32_t ino, const struct stat *st,
 	if (ino != 0) {
 		dir = mfs_name(m, ino, path, name);
 		if (dir != 0)
-			tell(m, notify_file(dir, NULL), st, mask, 0, name);
+			tell(m, notify_file(dir, st), st, mask, 0, name);
 		return;
 	}
 	if (path == NULL || path[0] != '/' || path[1] == '\0')

@@ -226,9 +226,9 @@ proc_auxv(struct machine *m, struct text *x)
 {
 	unsigned u;
 
-	for (u = 0; u < NELEM(m->proc.auxv); u++) {
-		text_mem(x, m->proc.auxv[u], sizeof m->proc.auxv[u]);
-		if (m->proc.auxv[u][0] == 0)
+	for (u = 0; u < NELEM(m->proc.auxv); u += 2) {
+		text_mem(x, &m->proc.auxv[u], 2 * sizeof m->proc.auxv[u]);
+		if (m->proc.auxv[u] == 0)
 			break;
 	}
 }

@@ -139,7 +139,7 @@ struct proc {
 	int32_t		nice;
 	uint64_t	rlim[16][2];
 	uint64_t	at_random;	/* where AT_RANDOM's bytes lie */
-	uint64_t	auxv[24][2];	/* as /proc/self/auxv has it */
+	uint64_t	auxv[48];	/* as /proc/self/auxv has it */
 	uint64_t	boot_mono;	/* start time, guest CLOCK_MONOTONIC */
 	char		exe[4096];	/* guest path */
 	char		cwd[4096];
