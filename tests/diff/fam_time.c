@@ -457,7 +457,8 @@ CASE(itimer_prof_again)
 		continue;
 	SHOW(ticks >= 4);
 	SHOW(tick_code == SI_KERNEL);
-	SHOW(now_ns(CLOCK_PROCESS_CPUTIME_ID) - cpu >= 4 * 4 * MS);
+	/* Linux may be as early as its tick is long */
+	SHOW(now_ns(CLOCK_PROCESS_CPUTIME_ID) - cpu >= 4 * MS);
 	RET(getitimer(ITIMER_PROF, &old));
 	SHOW(old.it_interval.tv_usec == 5000 || old.it_interval.tv_usec % 1000);
 	memset(&it, 0, sizeof it);
@@ -493,7 +494,7 @@ CASE(timer_of_thread_time)
 		continue;
 	SHOW(ticks);
 	SHOW(tick_value);
-	SHOW(now_ns(CLOCK_THREAD_CPUTIME_ID) - cpu >= 9 * MS);
+	SHOW(now_ns(CLOCK_THREAD_CPUTIME_ID) - cpu >= 5 * MS);
 	/* an absolute one that is over */
 	its.it_value.tv_nsec = 1;
 	RET(timer_settime(t, TIMER_ABSTIME, &its, NULL));
@@ -529,7 +530,7 @@ CASE(sleep_cpu_time)
 	worker_ends = 0;
 	th = thread_start(worker, NULL);
 	ERRNUM(clock_nanosleep(CLOCK_PROCESS_CPUTIME_ID, 0, &ts, NULL));
-	SHOW(now_ns(CLOCK_PROCESS_CPUTIME_ID) - cpu >= 19 * MS);
+	SHOW(now_ns(CLOCK_PROCESS_CPUTIME_ID) - cpu >= 10 * MS);
 	ts.tv_nsec = 1;
 	ERRNUM(clock_nanosleep(CLOCK_PROCESS_CPUTIME_ID, TIMER_ABSTIME, &ts,
 	    NULL));
