@@ -277,6 +277,14 @@ struct tkvm_fork *tkvm_pool_take(struct tkvm_pool *, double *queued_s,
  * `broken` or when the reset fails.  Takes the fork over.
  */
 void tkvm_pool_give(struct tkvm_pool *, struct tkvm_fork **, int broken);
+/*
+ * Likewise, but the reset may wait, until _unpark() is called with the ticket
+ * or until somebody else needs the fork, whichever comes first.  0: somebody
+ * waited for one, and it was given back at once; there is no ticket.
+ */
+uint64_t tkvm_pool_park(struct tkvm_pool *, struct tkvm_fork **);
+/* Reset it now.  0: others have done it.  Each ticket is used once. */
+int tkvm_pool_unpark(struct tkvm_pool *, uint64_t ticket);
 
 struct tkvm_pool_stats {
 	uint64_t	forks;		/* alive now */

@@ -6,6 +6,10 @@
  * Creating and destroying forks can wait in the kernel, so one helper thread
  * per pool does both; the request path takes the pool's lock twice and holds
  * it for a few pointers.
+ *
+ * A fork whose answer is on its way to a client can be parked: it is reset by
+ * the thread that has delivered the answer, after that, or by somebody who
+ * needs a fork earlier.  So a slow client holds none.
  */
 
 #include <errno.h>
@@ -32,6 +36,8 @@ struct tkvm_pool {
 	pthread_t	helper;
 	int		stop;
 	struct tkvm_fork *ready;	/* most recently used first */
+	struct tkvm_fork *parked;	/* not reset yet; they count as busy */
+	uint64_t	ticket;		/* the last one that was parked */
 	struct tkvm_fork *broken;	/* to be destroyed */
 	struct waiter	*first, **last;	/* the queue */
 	unsigned	want;
@@ -60,31 +66,36 @@ offer(struct tkvm_pool *p, struct tkvm_fork *f)
 	(void)pthread_cond_signal(&w->cond);
 }
 
+/* With the lock: the sum over all forks follows this one. */
 static void
-add_stats(struct tkvm_fork_stats *sum, const struct tkvm_fork_stats *d)
+tell_stats(struct tkvm_pool *p, struct tkvm_fork *f)
 {
+	struct tkvm_fork_stats now, *sum = &p->st.sum, *was = &f->told;
 
-	sum->requests += d->requests;
-	sum->exits += d->exits;
-	sum->syscalls += d->syscalls;
-	sum->faults += d->faults;
-	sum->resets += d->resets;
-	sum->pages_reset += d->pages_reset;
-	sum->remaps += d->remaps;
-	sum->unknown += d->unknown;
-	sum->run_ns += d->run_ns;
-	sum->reset_ns += d->reset_ns;
+	tkvm_fork_stats(f, &now);
+	sum->requests += now.requests - was->requests;
+	sum->exits += now.exits - was->exits;
+	sum->syscalls += now.syscalls - was->syscalls;
+	sum->faults += now.faults - was->faults;
+	sum->resets += now.resets - was->resets;
+	sum->pages_reset += now.pages_reset - was->pages_reset;
+	sum->remaps += now.remaps - was->remaps;
+	sum->unknown += now.unknown - was->unknown;
+	sum->run_ns += now.run_ns - was->run_ns;
+	sum->reset_ns += now.reset_ns - was->reset_ns;
+	/* this one is of now; it goes with the fork */
+	sum->private_pages += now.private_pages - was->private_pages;
+	*was = now;
 }
 
 static void
 destroy(struct tkvm_pool *p, struct tkvm_fork *f)
 {
-	struct tkvm_fork_stats st;
+	uint64_t pages = f->told.private_pages;
 
-	tkvm_fork_stats(f, &st);
 	tkvm_fork_free(&f);
 	(void)pthread_mutex_lock(&p->mtx);
-	add_stats(&p->st.sum, &st);
+	p->st.sum.private_pages -= pages;
 	p->st.destroyed++;
 	p->st.forks--;
 	(void)pthread_mutex_unlock(&p->mtx);
@@ -127,6 +138,7 @@ helper_main(void *priv)
 			if (f != NULL) {
 				p->st.forks++;
 				p->st.created++;
+				tell_stats(p, f);
 				offer(p, f);
 			} else
 				nap(p);
@@ -160,6 +172,7 @@ tkvm_pool_new(struct tkvm_image *img, struct tkvm_error *err)
 		return (NULL);
 	}
 	p->st.forks = p->st.created = 1;
+	tell_stats(p, p->ready);
 	AZ(pthread_mutex_init(&p->mtx, NULL));
 	AZ(pthread_cond_init(&p->work, NULL));
 	AZ(pthread_cond_init(&p->idle, NULL));
@@ -269,40 +282,6 @@ wait_in_queue(struct tkvm_pool *p)
 	return (w.fork);
 }
 
-struct tkvm_fork *
-tkvm_pool_take(struct tkvm_pool *p, double *queued, struct tkvm_error *err)
-{
-	const struct tkvm_options *o;
-	struct tkvm_fork *f;
-	unsigned limit;
-	uint64_t t0;
-
-	CHECK_OBJ_NOTNULL(p, POOL_MAGIC);
-	o = p->image->opt;
-	limit = o->queue_limit > 0 ? o->queue_limit : 4 * p->want;
-	*queued = 0;
-	(void)pthread_mutex_lock(&p->mtx);
-	p->st.requests++;
-	f = p->first == NULL ? pick_ready(p) : NULL;
-	if (f != NULL)
-		p->st.busy++;
-	else if (!p->stop && p->st.queue < limit) {
-		t0 = host_mono();
-		f = wait_in_queue(p);
-		*queued = (double)(host_mono() - t0) / 1e9;
-	}
-	if (f == NULL) {
-		p->st.rejected++;
-		(void)err_set(err, TKVM_E_BUSY, "tenant \"%s\": all %u forks "
-		    "are busy (threads, queue-limit, queue-time)", o->tenant,
-		    p->want);
-		if (p->stop)
-			(void)pthread_cond_signal(&p->idle);
-	}
-	(void)pthread_mutex_unlock(&p->mtx);
-	return (f);
-}
-
 /* Let the program finish what it does after it has answered: drain-time */
 static void
 drain(struct tkvm_fork *f, double seconds)
@@ -322,52 +301,175 @@ drain(struct tkvm_fork *f, double seconds)
 		f->m->err.code = TKVM_OK;
 }
 
+/*
+ * Without the lock: back to the frozen state.  Not 0: it has to be destroyed.
+ */
+static int
+renew(struct tkvm_pool *p, struct tkvm_fork *f)
+{
+	struct tkvm_error err = { TKVM_OK, "" };
+
+	if (p->image->opt->drain_time > 0)
+		drain(f, p->image->opt->drain_time);
+	if (!p->image->opt->ephemeral)
+		return (f->m->err.code != TKVM_OK);	/* it died */
+	if (tkvm_fork_reset(f, &err) == 0)
+		return (0);
+	if (err.code != TKVM_OK)
+		machine_log(p->image->m, err.code == TKVM_E_LIMIT ?
+		    TKVM_LOG_INFO : TKVM_LOG_ERROR, "%s", err.text);
+	return (-1);
+}
+
+/* With the lock: the helper destroys it. */
+static void
+retire(struct tkvm_pool *p, struct tkvm_fork *f, int failed)
+{
+
+	tell_stats(p, f);
+	if (failed && p->image->opt->ephemeral)
+		p->st.reset_failures++;
+	f->next = p->broken;
+	p->broken = f;
+	(void)pthread_cond_signal(&p->work);
+}
+
+/* With the lock, which is given up meanwhile: one that somebody parked. */
+static struct tkvm_fork *
+take_parked(struct tkvm_pool *p)
+{
+	struct tkvm_fork *f;
+	int failed;
+
+	while ((f = p->parked) != NULL) {
+		p->parked = f->next;
+		(void)pthread_mutex_unlock(&p->mtx);
+		failed = renew(p, f);
+		(void)pthread_mutex_lock(&p->mtx);
+		if (!failed)
+			return (f);
+		p->st.busy--;
+		retire(p, f, 1);
+	}
+	return (NULL);
+}
+
+/* With the lock: a fork that is there. */
+static struct tkvm_fork *
+take_now(struct tkvm_pool *p)
+{
+	struct tkvm_fork *f;
+
+	if (p->first != NULL)
+		return (NULL);		/* others came earlier */
+	f = pick_ready(p);
+	if (f != NULL)
+		p->st.busy++;
+	else
+		f = take_parked(p);
+	return (f);
+}
+
+struct tkvm_fork *
+tkvm_pool_take(struct tkvm_pool *p, double *queued, struct tkvm_error *err)
+{
+	const struct tkvm_options *o;
+	struct tkvm_fork *f;
+	unsigned limit;
+	uint64_t t0;
+
+	CHECK_OBJ_NOTNULL(p, POOL_MAGIC);
+	o = p->image->opt;
+	limit = o->queue_limit > 0 ? o->queue_limit : 4 * p->want;
+	*queued = 0;
+	(void)pthread_mutex_lock(&p->mtx);
+	p->st.requests++;
+	f = take_now(p);
+	if (f == NULL && !p->stop && p->st.queue < limit) {
+		t0 = host_mono();
+		f = wait_in_queue(p);
+		*queued = (double)(host_mono() - t0) / 1e9;
+	}
+	if (f == NULL) {
+		p->st.rejected++;
+		(void)err_set(err, TKVM_E_BUSY, "tenant \"%s\": all %u forks "
+		    "are busy (threads, queue-limit, queue-time)", o->tenant,
+		    p->want);
+		if (p->stop)
+			(void)pthread_cond_signal(&p->idle);
+	}
+	(void)pthread_mutex_unlock(&p->mtx);
+	return (f);
+}
+
 void
 tkvm_pool_give(struct tkvm_pool *p, struct tkvm_fork **pf, int broken)
 {
-	struct tkvm_error err = { TKVM_OK, "" };
 	struct tkvm_fork *f;
-	int failed = 0;
+	int failed;
 
 	CHECK_OBJ_NOTNULL(p, POOL_MAGIC);
 	TAKE_OBJ_NOTNULL(f, pf, FORK_MAGIC);
-	if (!broken && p->image->opt->drain_time > 0)
-		drain(f, p->image->opt->drain_time);
-	if (!broken && p->image->opt->ephemeral)
-		failed = tkvm_fork_reset(f, &err) != 0;
-	else if (!broken && f->m->err.code != TKVM_OK)
-		failed = broken = 1;	/* resident, and it died */
-	if (failed && err.code != TKVM_OK)
-		machine_log(p->image->m, err.code == TKVM_E_LIMIT ?
-		    TKVM_LOG_INFO : TKVM_LOG_ERROR, "%s", err.text);
+	failed = !broken && renew(p, f) != 0;
 	(void)pthread_mutex_lock(&p->mtx);
 	p->st.busy--;
-	if (failed && !broken)
-		p->st.reset_failures++;
 	if (broken || failed) {
-		f->next = p->broken;
-		p->broken = f;
-		(void)pthread_cond_signal(&p->work);
-	} else
+		retire(p, f, failed);
+	} else {
+		tell_stats(p, f);
 		offer(p, f);
+	}
 	if (p->stop && p->st.busy == 0)
 		(void)pthread_cond_signal(&p->idle);
 	(void)pthread_mutex_unlock(&p->mtx);
 }
 
+uint64_t
+tkvm_pool_park(struct tkvm_pool *p, struct tkvm_fork **pf)
+{
+	struct tkvm_fork *f;
+	uint64_t ticket = 0;
+
+	CHECK_OBJ_NOTNULL(p, POOL_MAGIC);
+	TAKE_OBJ_NOTNULL(f, pf, FORK_MAGIC);
+	(void)pthread_mutex_lock(&p->mtx);
+	if (p->first == NULL) {
+		ticket = f->ticket = ++p->ticket;
+		f->next = p->parked;
+		p->parked = f;
+	}
+	(void)pthread_mutex_unlock(&p->mtx);
+	if (ticket == 0)
+		tkvm_pool_give(p, &f, 0);
+	return (ticket);
+}
+
+int
+tkvm_pool_unpark(struct tkvm_pool *p, uint64_t ticket)
+{
+	struct tkvm_fork **pf, *f;
+
+	CHECK_OBJ_NOTNULL(p, POOL_MAGIC);
+	AN(ticket);
+	(void)pthread_mutex_lock(&p->mtx);
+	for (pf = &p->parked; (f = *pf) != NULL; pf = &f->next)
+		if (f->ticket == ticket)
+			break;
+	if (f != NULL)
+		*pf = f->next;
+	(void)pthread_mutex_unlock(&p->mtx);
+	if (f == NULL)
+		return (0);
+	tkvm_pool_give(p, &f, 0);
+	return (1);
+}
+
 void
 tkvm_pool_stats(struct tkvm_pool *p, struct tkvm_pool_stats *st)
 {
-	struct tkvm_fork_stats one;
-	struct tkvm_fork *f;
 
 	CHECK_OBJ_NOTNULL(p, POOL_MAGIC);
 	(void)pthread_mutex_lock(&p->mtx);
 	*st = p->st;
-	for (f = p->ready; f != NULL; f = f->next) {
-		tkvm_fork_stats(f, &one);
-		add_stats(&st->sum, &one);
-		st->sum.private_pages += one.private_pages;
-	}
 	(void)pthread_mutex_unlock(&p->mtx);
 }
