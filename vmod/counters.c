@@ -97,11 +97,14 @@ kvm_counters_queue(struct kvm_tenant *t, double seconds)
 }
 
 void
-kvm_counters_begin(struct kvm_tenant *t)
+kvm_counters_begin(const struct kvm_fetch *f)
 {
+	struct kvm_tenant *t = f->tenant;
 
 	(void)__atomic_add_fetch(&t->inflight, 1, __ATOMIC_RELAXED);
 	ADD(t, requests, 1);
+	if (f->synth)
+		ADD(t, synths, 1);
 }
 
 static int
@@ -203,7 +206,7 @@ static const struct {
 	size_t		offset;
 } fields[] = {
 	FIELD(boots), FIELD(boot_failures), FIELD(image_bytes),
-	FIELD(forks), FIELD(busy), FIELD(requests), FIELD(ok),
+	FIELD(forks), FIELD(busy), FIELD(requests), FIELD(synths), FIELD(ok),
 	FIELD(abandoned), FIELD(not_ready), FIELD(err_busy),
 	FIELD(err_timeout), FIELD(err_crash), FIELD(err_exit),
 	FIELD(err_stuck), FIELD(err_closed), FIELD(err_protocol),

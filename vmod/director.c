@@ -36,7 +36,7 @@ kvm_director_gethdrs(VRT_CTX, VCL_BACKEND d)
 	CHECK_OBJ_NOTNULL(ctx, VRT_CTX_MAGIC);
 	CHECK_OBJ_NOTNULL(d, DIRECTOR_MAGIC);
 	CAST_OBJ_NOTNULL(t, d->priv, KVM_TENANT_MAGIC);
-	return (kvm_fetch_gethdrs(ctx, t, d));
+	return (kvm_fetch_gethdrs(ctx, t));
 }
 
 /*

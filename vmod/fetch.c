@@ -9,6 +9,11 @@
  * when the task is over, after the object is finished (so no client waits for
  * the reset), and on a rollback.  A retry is the same task: its gethdrs ends
  * the fetch before it, or a tenant with one fork would wait for itself.
+ *
+ * That of kvm.synth() hangs on the task it is called in, usually the client's
+ * request, which is over when the answer has been delivered.  As the answer is
+ * copied long before, its fork is parked meanwhile: whoever needs it may have
+ * it, or a client that does not read would hold it.
  */
 
 #include "config.h"
@@ -31,16 +36,28 @@ kvm_until(double dur)
 	return (isnan(dur) || isinf(dur) ? 0. : VTIM_mono() + fmax(dur, 0.));
 }
 
-/* ---- failure ------------------------------------------------------------- */
+/* ---- log, failure -------------------------------------------------------- */
+
+void
+kvm_fetch_ts(const struct kvm_fetch *f, const char *event)
+{
+	double now = W_TIM_real(f->wrk);
+
+	CHECK_OBJ_NOTNULL(f, KVM_FETCH_MAGIC);
+	if (f->bo != NULL)
+		VSLb_ts_busyobj(f->bo, event, now);
+	else
+		VSLb_ts_req(f->req, event, now);
+}
 
 static void
 fetch_log_failure(struct kvm_fetch *f, const char *what)
 {
 
 	f->failed = 1;
-	VSLb(f->bo->vsl, SLT_FetchError, "backend %s: %s", f->tenant->name,
-	    what);
-	kvm_log_error(f->bo->vsl, f->tenant->name, f->err.text);
+	VSLb(f->vsl, SLT_FetchError, "%s %s: %s",
+	    f->synth ? "kvm.synth" : "backend", f->tenant->name, what);
+	kvm_log_error(f->vsl, f->tenant->name, f->err.text);
 }
 
 int
@@ -84,9 +101,24 @@ fetch_outcome(const struct kvm_fetch *f)
 
 	if (f->failed)
 		return (KVM_OUT_ERROR);
-	if (f->exchange != NULL && tkvm_exchange_done(f->exchange))
+	if (f->done ||
+	    (f->exchange != NULL && tkvm_exchange_done(f->exchange)))
 		return (KVM_OUT_OK);
 	return (KVM_OUT_ABANDONED);
+}
+
+static int
+fetch_give(struct kvm_fetch *f)
+{
+
+	if (f->parked != 0)
+		return (tkvm_pool_unpark(f->pool, f->parked));
+	if (f->fork == NULL)
+		return (0);
+	/* Somebody else's from here on. */
+	tkvm_fork_log(f->fork, NULL, NULL);
+	tkvm_pool_give(f->pool, &f->fork, f->broken);
+	return (1);
 }
 
 static void v_matchproto_(vmod_priv_fini_f)
@@ -100,12 +132,8 @@ kvm_fetch_fini(VRT_CTX, void *priv)
 	outcome = fetch_outcome(f);
 	if (f->exchange != NULL)
 		tkvm_exchange_free(&f->exchange);
-	if (f->fork != NULL) {
-		/* Somebody else's from here on. */
-		tkvm_fork_log(f->fork, NULL, NULL);
-		tkvm_pool_give(f->pool, &f->fork, f->broken);
-		VSLb_ts_busyobj(f->bo, "Reset", VTIM_real());
-	}
+	if (fetch_give(f))
+		kvm_fetch_ts(f, "Reset");
 	kvm_counters_end(f, outcome);
 	FREE_OBJ(f);
 }
@@ -116,34 +144,54 @@ static const struct vmod_priv_methods kvm_fetch_methods[1] = {{
 	.fini =		kvm_fetch_fini,
 }};
 
-static struct kvm_fetch *
-fetch_new(VRT_CTX, struct kvm_tenant *t)
+struct kvm_fetch *
+kvm_fetch_new(VRT_CTX, struct kvm_tenant *t, int synth)
 {
 	struct vmod_priv *priv;
-	struct kvm_fetch *f;
+	struct kvm_fetch *f = NULL;
 
+	CHECK_OBJ_NOTNULL(ctx, VRT_CTX_MAGIC);
+	CHECK_OBJ_NOTNULL(t, KVM_TENANT_MAGIC);
 	priv = VRT_priv_task(ctx, kvm_fetch_methods);
-	if (priv == NULL)
-		return (NULL);
-	if (priv->priv != NULL) {
+	if (priv != NULL && priv->priv != NULL) {
 		kvm_fetch_fini(ctx, priv->priv);
 		priv->priv = NULL;
 	}
-	ALLOC_OBJ(f, KVM_FETCH_MAGIC);
-	if (f == NULL)
+	if (priv != NULL)
+		ALLOC_OBJ(f, KVM_FETCH_MAGIC);
+	if (f == NULL) {
+		VSLb(ctx->vsl, SLT_FetchError, "%s %s: out of workspace or "
+		    "memory", synth ? "kvm.synth" : "backend", t->name);
 		return (NULL);
+	}
 	f->tenant = t;
+	f->synth = synth;
 	f->bo = ctx->bo;
-	kvm_counters_begin(t);
+	f->req = ctx->bo == NULL ? ctx->req : NULL;
+	f->wrk = ctx->bo == NULL ? ctx->req->wrk : ctx->bo->wrk;
+	f->vsl = ctx->vsl;
+	kvm_counters_begin(f);
 	priv->priv = f;
 	priv->methods = kvm_fetch_methods;
 	return (f);
 }
 
+void
+kvm_fetch_park(struct kvm_fetch *f)
+{
+
+	CHECK_OBJ_NOTNULL(f, KVM_FETCH_MAGIC);
+	AN(tkvm_exchange_done(f->exchange));
+	f->done = 1;
+	tkvm_exchange_free(&f->exchange);
+	tkvm_fork_log(f->fork, NULL, NULL);
+	f->parked = tkvm_pool_park(f->pool, &f->fork);
+}
+
 /* ---- a fork -------------------------------------------------------------- */
 
 static int
-fetch_not_ready(struct kvm_fetch *f)
+fetch_not_ready(struct kvm_fetch *f, unsigned *later)
 {
 	struct kvm_tenant_info i;
 
@@ -154,37 +202,42 @@ fetch_not_ready(struct kvm_fetch *f)
 	    "%s%s%.400s", f->tenant->name, kvm_state_name(i.state),
 	    i.error[0] == '\0' ? "" : ": ", i.error);
 	fetch_log_failure(f, "not ready");
-	return (kvm_response_later(f, i.state == KVM_FAILED ?
-	    (unsigned)i.retry_in + 2 : 5, "The application is not ready.\n"));
+	f->text = "The application is not ready.\n";
+	*later = i.state == KVM_FAILED ? (unsigned)i.retry_in + 2 : 5;
+	return (-1);
 }
 
 static int
-fetch_take(struct kvm_fetch *f)
+fetch_take(struct kvm_fetch *f, unsigned *later)
 {
 	double queued = 0.;
 
 	f->fork = tkvm_pool_take(f->pool, &queued, &f->err);
 	kvm_counters_queue(f->tenant, queued);
-	VSLb_ts_busyobj(f->bo, "Queue", W_TIM_real(f->bo->wrk));
+	kvm_fetch_ts(f, "Queue");
 	if (f->fork == NULL) {
-		(void)kvm_fetch_fail(f);
-		if (f->err.code == TKVM_E_BUSY)
-			return (kvm_response_later(f, 1,
-			    "The application is busy.\n"));
-		return (-1);
+		if (f->err.code == TKVM_E_BUSY) {
+			f->text = "The application is busy.\n";
+			*later = 1;
+		}
+		return (kvm_fetch_fail(f));
 	}
-	VSLb(f->bo->vsl, SLT_BackendOpen, "0 %s kvm - kvm - reuse",
-	    f->tenant->name);
+	if (!f->synth)
+		VSLb(f->vsl, SLT_BackendOpen, "0 %s kvm - kvm - reuse",
+		    f->tenant->name);
 	tkvm_fork_log(f->fork, kvm_log_fetch, f);
-	return (1);
+	return (0);
 }
 
 /* 0: the tenant's max-request-time from now. */
 static double
 fetch_deadline(const struct kvm_fetch *f)
 {
-	double end = kvm_task_deadline(f->bo), max;
+	double end, max;
 
+	if (f->bo == NULL)
+		return (0.);
+	end = kvm_task_deadline(f->bo);
 	if (end <= 0.)
 		return (0.);
 	max = f->tenant->opt->max_request_time;
@@ -217,62 +270,71 @@ fetch_open(VRT_CTX, struct kvm_fetch *f)
 	if (tkvm_fork_open(f->fork, peer, len, fetch_deadline(f),
 	    &f->err) != 0)
 		return (kvm_fetch_fail(f));
-	f->exchange = tkvm_exchange_new(f->fork,
+	f->exchange = tkvm_exchange_new(f->fork, !f->synth &&
 	    http_method_eq(http_GetMethod(f->bo->bereq), HEAD), &f->err);
 	if (f->exchange == NULL)
 		return (kvm_fetch_fail(f));
 	return (0);
 }
 
+int
+kvm_fetch_begin(VRT_CTX, struct kvm_fetch *f, unsigned *later)
+{
+
+	CHECK_OBJ_NOTNULL(ctx, VRT_CTX_MAGIC);
+	CHECK_OBJ_NOTNULL(f, KVM_FETCH_MAGIC);
+	AN(later);
+	*later = 0;
+	f->pool = kvm_tenant_pool(f->tenant);
+	if (f->pool == NULL)
+		return (fetch_not_ready(f, later));
+	if (!VRT_Healthy(ctx, f->tenant->dir, NULL))
+		return (kvm_fetch_fail_ours(f, "set sick by backend.set_health"
+		    ));
+	if (fetch_take(f, later) != 0)
+		return (-1);
+	return (fetch_open(ctx, f));
+}
+
 /* ---- the whole of it ----------------------------------------------------- */
 
-static int
-fetch_head(struct kvm_fetch *f)
+int
+kvm_fetch_head(struct kvm_fetch *f, struct tkvm_response *resp)
 {
-	struct tkvm_response resp;
-	double d;
+	double until = 0.;
 
-	d = kvm_timeout(f->bo->first_byte_timeout,
-	    cache_param->first_byte_timeout);
-	if (tkvm_exchange_head(f->exchange, kvm_until(d), &resp,
-	    &f->err) != 0) {
-		VSLb_ts_busyobj(f->bo, "Run", W_TIM_real(f->bo->wrk));
+	CHECK_OBJ_NOTNULL(f, KVM_FETCH_MAGIC);
+	if (!f->synth)
+		until = kvm_until(kvm_timeout(f->bo->first_byte_timeout,
+		    cache_param->first_byte_timeout));
+	if (tkvm_exchange_head(f->exchange, until, resp, &f->err) != 0) {
+		kvm_fetch_ts(f, "Run");
 		return (kvm_fetch_fail(f));
 	}
-	VSLb_ts_busyobj(f->bo, "Fbyte", W_TIM_real(f->bo->wrk));
-	f->between_bytes = kvm_timeout(f->bo->between_bytes_timeout,
-	    cache_param->between_bytes_timeout);
-	return (kvm_response_make(f, &resp));
+	kvm_fetch_ts(f, "Fbyte");
+	return (0);
 }
 
 int
-kvm_fetch_gethdrs(VRT_CTX, struct kvm_tenant *t, VCL_BACKEND d)
+kvm_fetch_gethdrs(VRT_CTX, struct kvm_tenant *t)
 {
+	struct tkvm_response resp;
 	struct kvm_fetch *f;
-	int i;
+	unsigned later;
 
 	CHECK_OBJ_NOTNULL(ctx, VRT_CTX_MAGIC);
 	CHECK_OBJ_NOTNULL(ctx->bo, BUSYOBJ_MAGIC);
-	CHECK_OBJ_NOTNULL(t, KVM_TENANT_MAGIC);
 	AZ(ctx->bo->htc);
-	f = fetch_new(ctx, t);
-	if (f == NULL) {
-		VSLb(ctx->bo->vsl, SLT_FetchError,
-		    "backend %s: out of workspace or memory", t->name);
+	f = kvm_fetch_new(ctx, t, 0);
+	if (f == NULL)
 		return (-1);
-	}
-	f->pool = kvm_tenant_pool(t);
-	if (f->pool == NULL)
-		return (fetch_not_ready(f));
-	if (!VRT_Healthy(ctx, d, NULL))
-		return (kvm_fetch_fail_ours(f, "set sick by backend.set_health"
-		    ));
-	i = fetch_take(f);
-	if (i <= 0)
-		return (i);
-	if (fetch_open(ctx, f) != 0 || kvm_request_send(f) != 0)
+	if (kvm_fetch_begin(ctx, f, &later) != 0)
+		return (later > 0 ? kvm_response_later(f, later) : -1);
+	if (kvm_request_send(f) != 0 || kvm_fetch_head(f, &resp) != 0)
 		return (-1);
-	return (fetch_head(f));
+	f->between_bytes = kvm_timeout(f->bo->between_bytes_timeout,
+	    cache_param->between_bytes_timeout);
+	return (kvm_response_make(f, &resp));
 }
 
 /* Varnish has what it wants of the answer; the fork stays with the task. */
@@ -288,6 +350,6 @@ kvm_fetch_detach(struct busyobj *bo)
 	bo->htc = NULL;
 	if (f->fork == NULL)
 		return;
-	VSLb_ts_busyobj(bo, "Run", W_TIM_real(bo->wrk));
+	kvm_fetch_ts(f, "Run");
 	VSLb(bo->vsl, SLT_BackendClose, "0 %s", f->tenant->name);
 }

@@ -110,7 +110,7 @@ kvm_log_fetch(void *priv, enum tkvm_log level, const char *msg)
 	struct kvm_fetch *f;
 
 	CAST_OBJ_NOTNULL(f, priv, KVM_FETCH_MAGIC);
-	put_level(f->bo->vsl, f->tenant->name, level, msg);
+	put_level(f->vsl, f->tenant->name, level, msg);
 }
 
 void v_matchproto_(tkvm_log_f)

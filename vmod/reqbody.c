@@ -12,6 +12,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "vmod_kvm.h"
 #include "vtim.h"
@@ -68,24 +69,88 @@ sink_text(struct sink *s, const char *text)
 
 /* ---- header -------------------------------------------------------------- */
 
-static int
-has_body(const struct busyobj *bo)
+/* What the body comes from, if it is still with the client's request. */
+static struct req *
+client(const struct kvm_fetch *f)
 {
 
-	return (bo->bereq_body != NULL ||
-	    (bo->req != NULL && bo->req->req_body_status != BS_NONE));
+	return (f->bo != NULL ? f->bo->req : f->req);
+}
+
+static struct objcore *
+cached(const struct kvm_fetch *f)
+{
+
+	if (f->bo != NULL && f->bo->bereq_body != NULL)
+		return (f->bo->bereq_body);
+	if (f->bo == NULL && f->req->req_body_status == BS_CACHED)
+		return (f->req->body_oc);
+	return (NULL);
+}
+
+static int
+has_body(const struct kvm_fetch *f)
+{
+	const struct req *req = client(f);
+
+	return (cached(f) != NULL ||
+	    (req != NULL && req->req_body_status->avail != 0));
+}
+
+int
+kvm_request_consumed(const struct kvm_fetch *f)
+{
+	const struct req *req = client(f);
+
+	CHECK_OBJ_NOTNULL(f, KVM_FETCH_MAGIC);
+	if (cached(f) != NULL)
+		return (0);
+	if (req != NULL)
+		return (req->req_body_status == BS_TAKEN ||
+		    req->req_body_status == BS_ERROR);
+	return (f->bo->no_retry != NULL);
 }
 
 /* -1: not known. */
 static intmax_t
-body_length(const struct busyobj *bo)
+body_length(const struct kvm_fetch *f)
+{
+	const struct req *req = client(f);
+
+	if (cached(f) != NULL)
+		return ((intmax_t)ObjGetLen(f->wrk, cached(f)));
+	if (!req->req_body_status->length_known)
+		return (-1);
+	return (http_GetContentLength(req->http));
+}
+
+int
+kvm_hop_by_hop(const char *hdr)
+{
+	static const char * const names[] = {
+		"Connection:", "HTTP2-Settings:", "Keep-Alive:",
+		"Proxy-Connection:", "TE:", "Trailer:", "Transfer-Encoding:",
+		"Upgrade:",
+	};
+	size_t u;
+
+	AN(hdr);
+	for (u = 0; u < sizeof names / sizeof *names; u++)
+		if (strncasecmp(hdr, names[u], strlen(names[u])) == 0)
+			return (1);
+	return (0);
+}
+
+/*
+ * Varnish marks an object as compressed when it fetches it, not when it is
+ * synthetic: where others than this client may get it, or as a part of a page,
+ * it has to be plain.
+ */
+static int
+want_plain(const struct kvm_fetch *f)
 {
 
-	if (bo->bereq_body != NULL)
-		return ((intmax_t)ObjGetLen(bo->wrk, bo->bereq_body));
-	if (!bo->req->req_body_status->length_known)
-		return (-1);
-	return (http_GetContentLength(bo->req->http));
+	return (f->synth && (f->bo != NULL || f->req->esi_level > 0));
 }
 
 static void
@@ -97,23 +162,28 @@ put_header(struct sink *s, const struct http *hp, unsigned u)
 	    http_IsHdr(&hp->hd[u], H_Content_Length) ||
 	    http_IsHdr(&hp->hd[u], H_Transfer_Encoding))
 		return;
+	/* Varnish did that for bereq. */
+	if (s->f->bo == NULL && kvm_hop_by_hop(b))
+		return;
+	if (http_IsHdr(&hp->hd[u], H_Accept_Encoding) && want_plain(s->f))
+		return;
 	(void)sink_put(s, b, (size_t)(hp->hd[u].e - b));
 	sink_text(s, "\r\n");
 }
 
 static void
-put_framing(struct sink *s, const struct busyobj *bo)
+put_framing(struct sink *s, const struct http *hp)
 {
 	char line[64];
 	intmax_t len;
 
-	if (!has_body(bo)) {
+	if (!has_body(s->f)) {
 		/* POST without a body says so. */
-		if (http_GetHdr(bo->bereq, H_Content_Length, NULL))
+		if (http_GetHdr(hp, H_Content_Length, NULL))
 			sink_text(s, "Content-Length: 0\r\n");
 		return;
 	}
-	len = body_length(bo);
+	len = body_length(s->f);
 	s->chunked = len < 0;
 	if (s->chunked) {
 		sink_text(s, "Transfer-Encoding: chunked\r\n");
@@ -124,12 +194,15 @@ put_framing(struct sink *s, const struct busyobj *bo)
 }
 
 static void
-put_head(struct sink *s, const struct busyobj *bo)
+put_head(struct sink *s)
 {
-	const struct http *hp = bo->bereq;
+	const struct kvm_fetch *f = s->f;
+	const struct http *hp = f->bo != NULL ? f->bo->bereq : f->req->http;
 	unsigned u;
 
-	sink_text(s, hp->hd[HTTP_HDR_METHOD].b);
+	/* Varnish needs the body for the length, and drops it. */
+	sink_text(s, f->synth && http_method_eq(http_GetMethod(hp), HEAD) ?
+	    "GET" : hp->hd[HTTP_HDR_METHOD].b);
 	sink_text(s, " ");
 	sink_text(s, hp->hd[HTTP_HDR_URL].b);
 	/* Always, a client's HTTP/1.0 is between it and Varnish. */
@@ -141,7 +214,7 @@ put_head(struct sink *s, const struct busyobj *bo)
 	}
 	for (u = HTTP_HDR_FIRST; u < hp->nhd; u++)
 		put_header(s, hp, u);
-	put_framing(s, bo);
+	put_framing(s, hp);
 	sink_text(s, "\r\n");
 }
 
@@ -157,7 +230,8 @@ put_body(void *priv, unsigned flush, const void *ptr, ssize_t len)
 	CAST_OBJ_NOTNULL(s, priv, SINK_MAGIC);
 	if (len <= 0)
 		return (0);
-	s->f->bo->acct.bereq_bodybytes += (uint64_t)len;
+	if (!s->f->synth)
+		s->f->bo->acct.bereq_bodybytes += (uint64_t)len;
 	if (s->chunked) {
 		(void)snprintf(line, sizeof line, "%zx\r\n", (size_t)len);
 		sink_text(s, line);
@@ -170,32 +244,34 @@ put_body(void *priv, unsigned flush, const void *ptr, ssize_t len)
 
 /* From the client; -1: its fault. */
 static int
-send_client_body(struct sink *s, struct busyobj *bo)
+send_client_body(struct sink *s, struct req *req)
 {
+	const struct kvm_fetch *f = s->f;
 	ssize_t i;
 
-	i = VRB_Iterate(bo->wrk, bo->vsl, bo->req, put_body, s);
-	if (bo->req->req_body_status != BS_CACHED)
-		bo->no_retry = "req.body not cached";
+	i = VRB_Iterate(f->wrk, f->vsl, req, put_body, s);
+	if (f->bo != NULL && req->req_body_status != BS_CACHED)
+		f->bo->no_retry = "req.body not cached";
 	if (s->stop != 0) {
 		/* There is more of it on the connection. */
-		bo->req->doclose = SC_RX_BODY;
+		req->doclose = SC_RX_BODY;
 		return (0);
 	}
-	if (bo->req->req_body_status == BS_ERROR)
-		bo->req->doclose = SC_RX_BODY;
+	if (req->req_body_status == BS_ERROR)
+		req->doclose = SC_RX_BODY;
 	return (i < 0 ? -1 : 0);
 }
 
 static int
-send_body(struct sink *s, struct busyobj *bo)
+send_body(struct sink *s)
 {
+	const struct kvm_fetch *f = s->f;
 	int i = 0;
 
-	if (bo->bereq_body != NULL)
-		(void)ObjIterate(bo->wrk, bo->bereq_body, s, put_body, 0);
-	else if (bo->req != NULL && bo->req->req_body_status != BS_NONE)
-		i = send_client_body(s, bo);
+	if (cached(f) != NULL)
+		(void)ObjIterate(f->wrk, cached(f), s, put_body, 0);
+	else if (has_body(f))
+		i = send_client_body(s, client(f));
 	if (i == 0 && s->chunked) {
 		sink_text(s, "0\r\n\r\n");
 		(void)sink_flush(s);
@@ -209,21 +285,22 @@ send_body(struct sink *s, struct busyobj *bo)
 int
 kvm_request_send(struct kvm_fetch *f)
 {
-	struct busyobj *bo;
 	struct sink s;
 	int i;
 
 	CHECK_OBJ_NOTNULL(f, KVM_FETCH_MAGIC);
-	bo = f->bo;
-	CHECK_OBJ_NOTNULL(bo, BUSYOBJ_MAGIC);
-	INIT_OBJ(&s, SINK_MAGIC);
+	/* Not INIT_OBJ: no need to clear the buffer. */
+	s.magic = SINK_MAGIC;
 	s.f = f;
-	put_head(&s, bo);
+	s.chunked = s.stop = 0;
+	s.bytes = s.n = 0;
+	put_head(&s);
 	(void)sink_flush(&s);
-	bo->acct.bereq_hdrbytes += s.bytes;
-	i = send_body(&s, bo);
+	if (!f->synth)
+		f->bo->acct.bereq_hdrbytes += s.bytes;
+	i = send_body(&s);
 	f->req_bytes = s.bytes;
-	VSLb_ts_busyobj(bo, "Bereq", W_TIM_real(bo->wrk));
+	kvm_fetch_ts(f, "Bereq");
 	if (s.stop < 0)
 		return (kvm_fetch_fail(f));
 	if (i < 0)

@@ -165,21 +165,20 @@ kvm_response_make(struct kvm_fetch *f, const struct tkvm_response *r)
  * answer would replace, the fetch fails instead.
  */
 int
-kvm_response_later(struct kvm_fetch *f, unsigned seconds, const char *text)
+kvm_response_later(struct kvm_fetch *f, unsigned seconds)
 {
 	char when[16], len[24];
 	struct busyobj *bo;
 	struct http *hp;
 
 	CHECK_OBJ_NOTNULL(f, KVM_FETCH_MAGIC);
-	AN(text);
+	AN(f->text);
 	bo = f->bo;
 	if (bo->stale_oc != NULL &&
 	    !(bo->stale_oc->flags & (OC_F_HFM | OC_F_HFP)))
 		return (-1);
 	hp = bo->beresp;
-	f->text = text;
-	f->textlen = strlen(text);
+	f->textlen = strlen(f->text);
 	(void)snprintf(when, sizeof when, "%u", seconds);
 	(void)snprintf(len, sizeof len, "%zu", f->textlen);
 	if (put_status(hp, 503, NULL) != 0 ||

@@ -229,7 +229,7 @@ vmod_tenants(VRT_CTX, struct vmod_priv *priv, VCL_STRING file)
 	tenants_free(&set);
 }
 
-/* ---- kvm.deliver(), kvm.ready(), kvm.stats() ----------------------------- */
+/* ---- kvm.deliver(), kvm.synth(), kvm.ready(), kvm.stats() ---------------- */
 
 /* "a, b, c", or what fits of it. */
 static void
@@ -285,6 +285,22 @@ vmod_deliver(VRT_CTX, struct vmod_priv *priv, VCL_STRING tenant)
 
 	t = find_tenant(ctx, priv, "deliver", tenant);
 	return (t == NULL ? NULL : t->dir);
+}
+
+VCL_BOOL v_matchproto_(td_kvm_synth)
+vmod_synth(VRT_CTX, struct vmod_priv *priv, VCL_STRING tenant)
+{
+	struct kvm_tenant *t;
+
+	CHECK_OBJ_NOTNULL(ctx, VRT_CTX_MAGIC);
+	if (ctx->method != VCL_MET_SYNTH &&
+	    ctx->method != VCL_MET_BACKEND_ERROR) {
+		VRT_fail(ctx, "kvm.synth() works in vcl_synth and "
+		    "vcl_backend_error only");
+		return (0);
+	}
+	t = find_tenant(ctx, priv, "synth", tenant);
+	return (t != NULL && kvm_synth(ctx, t));
 }
 
 VCL_BOOL v_matchproto_(td_kvm_ready)

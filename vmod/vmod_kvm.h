@@ -8,13 +8,14 @@
  *				boot thread, pool of forks
  *	    struct kvm_image	a booted program, shared by all tenants of the
  *				process whose options make the same image
- *	struct kvm_fetch	one request in flight (PRIV_TASK of the fetch)
+ *	struct kvm_fetch	one request in flight (PRIV_TASK of the fetch,
+ *				or of the client's request: kvm.synth())
  *
  * Where to look: vmod_kvm.c functions and VCL events, tenant.c life cycle,
  * images.c sharing, director.c what Varnish asks of a backend, list.c
  * backend.list, fetch.c one request from fork to reset, reqbody.c request
- * bytes in, response.c header out, vfp.c body out, counters.c VSC and JSON,
- * log.c VSL.
+ * bytes in, response.c header out, vfp.c body out, synth.c kvm.synth(),
+ * counters.c VSC and JSON, log.c VSL.
  *
  * Locks.  Nobody holds two of them, and none while a guest boots, runs or is
  * reset:
@@ -143,13 +144,19 @@ struct kvm_fetch {
 	unsigned		magic;
 #define KVM_FETCH_MAGIC		0x4b564665
 	struct kvm_tenant	*tenant;
-	struct busyobj		*bo;
+	struct busyobj		*bo;		/* NULL: in vcl_synth */
+	struct req		*req;		/* there */
+	struct worker		*wrk;
+	struct vsl_log		*vsl;
+	int			synth;		/* kvm.synth() */
 	struct tkvm_pool	*pool;
+	uint64_t		parked;		/* ticket of the fork */
 	struct tkvm_fork	*fork;
 	struct tkvm_exchange	*exchange;
 	double			between_bytes;	/* 0: no limit */
 	int			failed;		/* logged and counted */
 	int			broken;		/* do not reuse the fork */
+	int			done;		/* all of it was copied */
 	uint64_t		req_bytes, resp_bytes;
 	struct tkvm_error	err;
 
@@ -157,8 +164,23 @@ struct kvm_fetch {
 	size_t			textlen;
 };
 
-int kvm_fetch_gethdrs(VRT_CTX, struct kvm_tenant *, VCL_BACKEND);
+int kvm_fetch_gethdrs(VRT_CTX, struct kvm_tenant *);
 void kvm_fetch_detach(struct busyobj *);
+/*
+ * A new one for this task, with the pool, or NULL: logged.  The one before it
+ * in the same task is over then.
+ */
+struct kvm_fetch *kvm_fetch_new(VRT_CTX, struct kvm_tenant *, int synth);
+/*
+ * A fork and an open connection to it.  0, or -1: logged, *later is after how
+ * many seconds another attempt makes sense, 0: the request has failed.
+ */
+int kvm_fetch_begin(VRT_CTX, struct kvm_fetch *, unsigned *later);
+/* The header of the answer; -1: logged. */
+int kvm_fetch_head(struct kvm_fetch *, struct tkvm_response *);
+/* The whole answer was copied: the fork need not wait for its delivery. */
+void kvm_fetch_park(struct kvm_fetch *);
+void kvm_fetch_ts(const struct kvm_fetch *, const char *event);
 /* Log f->err, what the library said, and count it; -1. */
 int kvm_fetch_fail(struct kvm_fetch *);
 /* The same for what is neither the guest's fault nor the machine's. */
@@ -169,12 +191,21 @@ double kvm_until(double dur);
 /* ---- reqbody.c ---------------------------------------------------------- */
 
 int kvm_request_send(struct kvm_fetch *);
+/* There was a body, and somebody has read it. */
+int kvm_request_consumed(const struct kvm_fetch *);
+/* Headers between two neighbours: not for the guest, nor from it. */
+int kvm_hop_by_hop(const char *hdr);
 
 /* ---- response.c --------------------------------------------------------- */
 
 int kvm_response_make(struct kvm_fetch *, const struct tkvm_response *);
-/* A 503 of our own with Retry-After; what gethdrs returns. */
-int kvm_response_later(struct kvm_fetch *, unsigned seconds, const char *text);
+/* A 503 of our own with Retry-After and f->text; what gethdrs returns. */
+int kvm_response_later(struct kvm_fetch *, unsigned seconds);
+
+/* ---- synth.c ------------------------------------------------------------ */
+
+/* 1: the answer is in ctx->http_resp or _beresp, and ctx->specific. */
+int kvm_synth(VRT_CTX, struct kvm_tenant *);
 
 /* ---- vfp.c -------------------------------------------------------------- */
 
@@ -192,7 +223,7 @@ void kvm_counters_image(struct kvm_tenant *, const struct tkvm_image *);
 void kvm_counters_error(struct kvm_tenant *, enum tkvm_code);
 void kvm_counters_not_ready(struct kvm_tenant *);
 void kvm_counters_queue(struct kvm_tenant *, double seconds);
-void kvm_counters_begin(struct kvm_tenant *);
+void kvm_counters_begin(const struct kvm_fetch *);
 void kvm_counters_end(const struct kvm_fetch *, enum kvm_outcome);
 void kvm_counters_pool(struct kvm_tenant *, struct tkvm_pool *);
 void kvm_counters_pool_gone(struct kvm_tenant *, struct tkvm_pool *);

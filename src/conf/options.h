@@ -59,7 +59,7 @@ struct tkvm_options {
 	double		max_boot_time, max_request_time;	/* s */
 	unsigned	max_main_memory, max_address_space,	/* MiB */
 			max_request_memory, limit_request_memory,
-			max_response_buffer;
+			max_response_buffer, max_synth_body;
 	double		queue_time;				/* s */
 	unsigned	queue_limit;	/* 0: 4 * threads */
 	unsigned	max_log_bytes;	/* per request */

@@ -107,6 +107,8 @@ const struct opt_desc opt_table[] = {
 	{ "max-response-buffer", 0, OPT_UINT, ALL, F(max_response_buffer),
 	    1, MIB_MAX, "64", "MIB", "Limits",
 	    "answer bytes kept while the request is still being sent" },
+	{ "max-synth-body", 0, OPT_UINT, TEN, F(max_synth_body),
+	    1, 1024, "1", "MIB", "Limits", "body of an answer by kvm.synth()" },
 	{ "queue-time", 0, OPT_SECONDS, ALL, F(queue_time), 0, 3600, "1",
 	    "SECONDS", "Limits", "a request waits for a free machine" },
 	{ "queue-limit", 0, OPT_UINT, ALL, F(queue_limit), 0, 1000000, "0",

@@ -362,6 +362,27 @@ path_bigheaders(struct conn *c)
 	c->state = ST_FLUSH;
 }
 
+/* Headers for the next hop only, several of one name, and a Date. */
+static void
+path_hops(struct conn *c)
+{
+
+	putf(c, "HTTP/1.1 203 As I Say\r\n"
+	    "Date: Mon, 01 Jan 2001 00:00:00 GMT\r\n"
+	    "Server: chttp\r\n"
+	    "Connection: X-Private, keep-alive\r\n"
+	    "Keep-Alive: timeout=5\r\n"
+	    "X-Private: 1\r\n"
+	    "X-Varnish: 7\r\n"
+	    "X-Foo: guest\r\n"
+	    "Set-Cookie: a=1\r\n"
+	    "Set-Cookie: b=2\r\n"
+	    "Content-Length: 5\r\n\r\n");
+	if (!c->is_head)
+		put(c, "hops\n", 5);
+	c->state = ST_FLUSH;
+}
+
 static void
 path_interim(struct conn *c)
 {
@@ -480,6 +501,7 @@ static const struct path paths[] = {
 	{ "/latetimer",		path_latetimer },
 	{ "/bigheaders",	path_bigheaders },
 	{ "/interim",		path_interim },
+	{ "/hops",		path_hops },
 	{ "/random",		path_random },
 	{ "/pid",		path_pid },
 	{ "/time",		path_time },
