@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// Node's own server.
+// Node's own server, on a port or unix:PATH.
 "use strict";
 
 let count = 0;
@@ -10,4 +10,6 @@ require("http").createServer((request, response) => {
 	response.setHeader("Content-Type", "text/plain");
 	response.end(request.url === "/time" ?
 	    `${Date.now()} ${ticks}\n` : `hello ${++count}\n`);
-}).listen(Number(process.argv[2]), "127.0.0.1");
+}).listen(process.argv[2].startsWith("unix:") ?
+    { path: process.argv[2].slice(5) } :
+    { port: Number(process.argv[2]), host: "127.0.0.1" });

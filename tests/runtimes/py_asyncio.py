@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""HTTP on asyncio streams.  /time tells clock and ticks of a 1 s interval."""
+"""HTTP on asyncio streams, on a port or unix:PATH.  /time tells clock and ticks
+of a 1 s interval."""
 
 import asyncio
 import sys
@@ -39,7 +40,11 @@ async def serve(reader, writer):
 
 async def main():
     timer = asyncio.create_task(ticker())
-    server = await asyncio.start_server(serve, "127.0.0.1", int(sys.argv[1]))
+    if sys.argv[1].startswith("unix:"):
+        server = await asyncio.start_unix_server(serve, sys.argv[1][5:])
+    else:
+        server = await asyncio.start_server(serve, "127.0.0.1",
+                                            int(sys.argv[1]))
     await asyncio.gather(server.serve_forever(), timer)
 
 asyncio.run(main())
