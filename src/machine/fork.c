@@ -155,15 +155,31 @@ tkvm_fork_log(struct tkvm_fork *f, tkvm_log_f *log, void *priv)
 
 /* ---- a request ------------------------------------------------------------------------------ */
 
+#define RND_REQUEST	32	/* more than freshen() takes */
+
+/* Not on the way of a request: after a reset. */
+static void
+fill_random(struct tkvm_fork *f)
+{
+
+	ssize_t n;
+
+	while (f->rnd_left < RND_REQUEST) {
+		/*
+		 * Blocks only before the host's pool is seeded, at its boot.
+		 * More than 256 bytes a signal may cut short.
+		 */
+		n = getrandom(f->rnd, sizeof f->rnd, 0);
+		if (n > 0)
+			f->rnd_left = (unsigned)n;
+	}
+}
+
 static void
 fork_random(struct tkvm_fork *f, void *to, unsigned n)
 {
 
-	if (f->rnd_left < n) {
-		/* Blocks only before the host's pool is seeded, at its boot */
-		(void)getrandom(f->rnd, 256, 0);
-		f->rnd_left = 256;
-	}
+	assert(n <= f->rnd_left);
 	f->rnd_left -= n;
 	memcpy(to, f->rnd + f->rnd_left, n);
 	memset(f->rnd + f->rnd_left, 0, n);
@@ -274,8 +290,10 @@ tkvm_fork_open(struct tkvm_fork *f, const struct sockaddr *peer,
 		tkvm_fork_close(f);
 	fresh = f->image != NULL && !f->dirty;
 	if (f->image != NULL) {
-		if (fresh)
+		if (fresh) {
+			fill_random(f);
 			freshen(f);
+		}
 		m->stage = M_SERVE;
 		m->deadline = deadline > 0 ? (uint64_t)(deadline * NS) :
 		    host_mono() + (uint64_t)(m->opt->max_request_time * NS);
@@ -565,6 +583,7 @@ tkvm_fork_reset(struct tkvm_fork *f, struct tkvm_error *err)
 	if (machine_reset(f->m, err) != 0)
 		return (-1);
 	f->dirty = 0;
+	fill_random(f);
 	learn(f);
 	if (f->m->opt->verify_reset)
 		return (machine_verify(f->m, err));
