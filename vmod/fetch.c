@@ -38,16 +38,53 @@ kvm_until(double dur)
 
 /* ---- log, failure -------------------------------------------------------- */
 
+/* " %.6f", backwards from `e`; what is left of it. */
+static char *
+put_time(char *e, double t)
+{
+	uint64_t us = t <= 0. ? 0 : (uint64_t)(t * 1e6 + .5);
+	unsigned u;
+
+	for (u = 0; u < 7 || us != 0; u++) {
+		if (u == 6)
+			*--e = '.';
+		*--e = (char)('0' + us % 10);
+		us /= 10;
+	}
+	*--e = ' ';
+	return (e);
+}
+
+/*
+ * VSLb_ts_busyobj() and VSLb_ts_req(), whose printing of three floating point
+ * numbers takes a twentieth of the whole time that Varnish spends on a
+ * synthetic answer, each time.
+ */
 void
 kvm_fetch_ts(const struct kvm_fetch *f, const char *event)
 {
-	double now = W_TIM_real(f->wrk);
+	vtim_real now = W_TIM_real(f->wrk), first, *prev;
+	char text[128], *b;
+	size_t n;
+	txt t;
 
 	CHECK_OBJ_NOTNULL(f, KVM_FETCH_MAGIC);
-	if (f->bo != NULL)
-		VSLb_ts_busyobj(f->bo, event, now);
-	else
-		VSLb_ts_req(f->req, event, now);
+	first = f->bo != NULL ? f->bo->t_first : f->req->t_first;
+	prev = f->bo != NULL ? &f->bo->t_prev : &f->req->t_prev;
+	if (isnan(first) || *prev == 0.)
+		return;
+	b = put_time(text + sizeof text, now - *prev);
+	b = put_time(b, now - first);
+	b = put_time(b, now);
+	*--b = ':';
+	n = strlen(event);
+	assert(n < (size_t)(b - text));
+	b -= n;
+	(void)memcpy(b, event, n);
+	t.b = b;
+	t.e = text + sizeof text;
+	VSLbt(f->vsl, SLT_Timestamp, t);
+	*prev = now;
 }
 
 static void

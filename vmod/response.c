@@ -98,9 +98,11 @@ put_field(struct http *hp, unsigned u, const char *b, size_t len)
 static int
 put_status(struct http *hp, unsigned status, const char *reason)
 {
+	char s3[] = { (char)('0' + status / 100 % 10),
+	    (char)('0' + status / 10 % 10), (char)('0' + status % 10), '\0' };
 	const char *r, *s;
 
-	s = WS_Printf(hp->ws, "%u", status);
+	s = WS_Copy(hp->ws, s3, sizeof s3);
 	r = WS_Copy(hp->ws, reason != NULL && reason[0] != '\0' ? reason :
 	    http_Status2Reason(status, NULL), -1);
 	if (s == NULL || r == NULL)
