@@ -350,7 +350,10 @@ ssize_t tkvm_exchange_body(struct tkvm_exchange *, void *, size_t len,
     double until, struct tkvm_error *err);
 /* The whole answer has been read: the fork may be reset. */
 int tkvm_exchange_done(const struct tkvm_exchange *);
-/* Does not touch the fork.  NULLs *p. */
+/*
+ * Before the fork is given back or freed, which keeps it for its next request.
+ * Does not touch the guest.  NULLs *p.
+ */
 void tkvm_exchange_free(struct tkvm_exchange **p);
 
 #ifdef __cplusplus

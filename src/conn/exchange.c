@@ -34,6 +34,7 @@
 struct tkvm_exchange {
 	unsigned	magic;
 #define EXCHANGE_MAGIC	0x45584348
+#define SPARE_MAGIC	0x45585350	/* waits in its fork */
 	struct tkvm_fork *fork;
 	const struct tkvm_options *opt;
 	struct http_parse *hp;
@@ -579,38 +580,96 @@ tkvm_exchange_done(const struct tkvm_exchange *ex)
 
 /* ---- life ---------------------------------------------------------------- */
 
+static void
+exchange_destroy(struct tkvm_exchange **exp)
+{
+	struct tkvm_exchange *ex = *exp;
+
+	*exp = NULL;
+	if (ex->hp != NULL)
+		http_parse_free(&ex->hp);
+	free(ex->buf);
+	FREE_OBJ(ex);
+}
+
+static struct tkvm_exchange *
+exchange_alloc(void)
+{
+	struct tkvm_exchange *ex;
+
+	ALLOC_OBJ(ex, EXCHANGE_MAGIC);
+	if (ex == NULL)
+		return (NULL);
+	ex->hp = http_parse_new(0);
+	ex->buf = malloc(BUF_SIZE);
+	if (ex->hp == NULL || ex->buf == NULL)
+		exchange_destroy(&ex);
+	return (ex);
+}
+
+/* All but `err` and `gone_err`, which are filled when they are needed. */
+static void
+exchange_start(struct tkvm_exchange *ex, struct tkvm_fork *fork)
+{
+
+	ex->magic = EXCHANGE_MAGIC;
+	ex->fork = fork;
+	ex->opt = fork_options(fork);
+	CHECK_OBJ_NOTNULL(ex->opt, OPTIONS_MAGIC);
+	ex->resp = NULL;
+	spill_init(&ex->spill);
+	ex->b = ex->e = 0;
+	ex->raw = ex->body = 0;
+	ex->complete = ex->stop = 0;
+	ex->idle = ex->drained = ex->ran = 0;
+	ex->gone = ex->failed = 0;
+	ex->err.code = ex->gone_err.code = TKVM_OK;
+	ex->err.text[0] = ex->gone_err.text[0] = '\0';
+}
+
 struct tkvm_exchange *
 tkvm_exchange_new(struct tkvm_fork *fork, int head_request,
     struct tkvm_error *err)
 {
-	struct tkvm_exchange *ex;
+	struct tkvm_exchange *ex, **spare;
 
 	AN(fork);
-	ALLOC_OBJ(ex, EXCHANGE_MAGIC);
-	if (ex != NULL) {
-		ex->fork = fork;
-		ex->opt = fork_options(fork);
-		CHECK_OBJ_NOTNULL(ex->opt, OPTIONS_MAGIC);
-		spill_init(&ex->spill);
-		ex->hp = http_parse_new(head_request);
-		ex->buf = malloc(BUF_SIZE);
-		if (ex->hp != NULL && ex->buf != NULL)
-			return (ex);
-		tkvm_exchange_free(&ex);
+	spare = fork_spare(fork);
+	ex = *spare;
+	*spare = NULL;
+	if (ex != NULL)
+		assert(ex->magic == SPARE_MAGIC);
+	else
+		ex = exchange_alloc();
+	if (ex == NULL) {
+		(void)err_set(err, TKVM_E_MEMORY, "no memory for an exchange");
+		return (NULL);
 	}
-	(void)err_set(err, TKVM_E_MEMORY, "no memory for an exchange");
-	return (NULL);
+	exchange_start(ex, fork);
+	http_parse_again(ex->hp, head_request);
+	return (ex);
 }
 
 void
 tkvm_exchange_free(struct tkvm_exchange **exp)
 {
-	struct tkvm_exchange *ex;
+	struct tkvm_exchange *ex, **spare;
 
 	TAKE_OBJ_NOTNULL(ex, exp, EXCHANGE_MAGIC);
-	if (ex->hp != NULL)
-		http_parse_free(&ex->hp);
 	spill_fini(&ex->spill);
-	free(ex->buf);
-	FREE_OBJ(ex);
+	ex->magic = SPARE_MAGIC;
+	spare = fork_spare(ex->fork);
+	if (*spare == NULL)
+		*spare = ex;
+	else
+		exchange_destroy(&ex);
+}
+
+void
+exchange_spare_free(struct tkvm_exchange **spare)
+{
+
+	AN(spare);
+	if (*spare != NULL)
+		exchange_destroy(spare);
 }

@@ -295,6 +295,21 @@ http_parse_new(int head_request)
 }
 
 void
+http_parse_again(struct http_parse *hp, int head_request)
+{
+
+	CHECK_OBJ_NOTNULL(hp, HTTP_PARSE_MAGIC);
+	hp->head_request = head_request;
+	hp->err = NULL;
+	hp->err_set = 0;
+	hp->ninterim = 0;
+	(void)memset(&hp->resp, 0, sizeof hp->resp);
+	hp->out = NULL;
+	hp->outlen = hp->outsize = hp->framing = 0;
+	head_start(hp);
+}
+
+void
 http_parse_free(struct http_parse **hpp)
 {
 	struct http_parse *hp;

@@ -22,6 +22,8 @@ struct http_parse;
 /* `head_request`: the method was HEAD.  NULL: no memory. */
 struct http_parse *http_parse_new(int head_request);
 void http_parse_free(struct http_parse **);
+/* For the next answer; what the last one needed of memory is kept. */
+void http_parse_again(struct http_parse *, int head_request);
 
 /*
  * Parse head bytes: how many were used (less than `len` only when the head

@@ -13,6 +13,7 @@
 #include "conf/addr_rule.h"
 #include "conn/http_write.h"
 #include "linux/sys_files.h"
+#include "conn/exchange.h"
 #include "machine/priv.h"
 
 #define NS		1000000000.0
@@ -333,26 +334,26 @@ warm_up(struct machine *m, struct tkvm_error *err)
 	struct tkvm_fork f;
 	char head[2048];
 	unsigned u;
-	int n;
+	int warm_len, n;
 
 	if (m->opt->warmup == 0)
 		return (0);
 	INIT_OBJ(&f, FORK_MAGIC);
 	f.m = m;
 	m->stage = M_WARM;
-	n = warm_head(m->opt, head, sizeof head, err);
-	if (n < 0)
+	warm_len = warm_head(m->opt, head, sizeof head, err);
+	if (warm_len < 0)
 		return (-1);
-	for (u = 0; u < m->opt->warmup; u++) {
-		if (warm_once(&f, head, (size_t)n, err) < 0) {
+	for (u = 0, n = warm_len; n >= 0 && u < m->opt->warmup; u++) {
+		if (warm_once(&f, head, (size_t)warm_len, err) < 0) {
 			err_prefix(err, "warm-up request %u of %u", u + 1,
 			    m->opt->warmup);
-			return (boot_error(m, err, ""));
-		}
-		if (machine_until_ready(m, err, "during warm-up") != 0)
-			return (-1);
+			n = boot_error(m, err, "");
+		} else if (machine_until_ready(m, err, "during warm-up") != 0)
+			n = -1;
 	}
-	return (0);
+	exchange_spare_free(&f.spare);
+	return (n < 0 ? -1 : 0);
 }
 
 /* ---- freeze ------------------------------------------------------------------------------------------ */

@@ -26,6 +26,13 @@ fork_options(const struct tkvm_fork *f)
 	return (f->m->opt);
 }
 
+struct tkvm_exchange **
+fork_spare(struct tkvm_fork *f)
+{
+
+	return (&f->spare);
+}
+
 /* ---- life --------------------------------------------------------------------------------- */
 
 static int
@@ -122,6 +129,7 @@ tkvm_fork_free(struct tkvm_fork **pf)
 	struct tkvm_fork *f;
 
 	TAKE_OBJ_NOTNULL(f, pf, FORK_MAGIC);
+	exchange_spare_free(&f->spare);
 	if (f->runner != NULL)
 		runner_free(&f->runner);
 	if (f->m != NULL) {

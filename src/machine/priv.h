@@ -147,6 +147,7 @@ struct tkvm_fork {
 	int		has_last;
 	struct tkvm_fork *next;		/* in a pool's list */
 	uint64_t	ticket;		/* of tkvm_pool_park() */
+	struct tkvm_exchange *spare;	/* see fork_spare() */
 	struct tkvm_fork_stats told;	/* what the pool knows of its stats */
 	uint8_t		rnd[1024];	/* fresh random bytes, refilled off */
 	unsigned	rnd_left;	/* the request path */

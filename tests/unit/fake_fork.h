@@ -32,6 +32,7 @@ struct tkvm_fork {
 	struct tkvm_options opt;
 	struct fake_ring in, out;
 	guest_f		*guest;
+	struct tkvm_exchange *spare;
 	int		closed;
 
 	/* What scripted() does */
@@ -185,9 +186,17 @@ fake_free(struct tkvm_fork **fp)
 	struct tkvm_fork *f;
 
 	TAKE_OBJ_NOTNULL(f, fp, FAKE_MAGIC);
+	exchange_spare_free(&f->spare);
 	free(f->in.p);
 	free(f->out.p);
 	FREE_OBJ(f);
+}
+
+struct tkvm_exchange **
+fork_spare(struct tkvm_fork *f)
+{
+
+	return (&f->spare);
 }
 
 const struct tkvm_options *

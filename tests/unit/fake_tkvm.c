@@ -40,6 +40,7 @@ struct tkvm_fork {
 	unsigned	magic;
 #define FORK_MAGIC	0x464b464b
 	struct tkvm_image *img;
+	struct tkvm_exchange *spare;
 	struct ring	in, out;
 	char		head[HEAD];
 	size_t		head_len;
@@ -178,6 +179,14 @@ tkvm_image_listener(const struct tkvm_image *img, unsigned n,
 
 /* ---- forks --------------------------------------------------------------- */
 
+struct tkvm_exchange **
+fork_spare(struct tkvm_fork *f)
+{
+
+	CHECK_OBJ_NOTNULL(f, FORK_MAGIC);
+	return (&f->spare);
+}
+
 const struct tkvm_options *
 fork_options(const struct tkvm_fork *f)
 {
@@ -205,6 +214,7 @@ tkvm_fork_free(struct tkvm_fork **p)
 	struct tkvm_fork *f;
 
 	TAKE_OBJ_NOTNULL(f, p, FORK_MAGIC);
+	exchange_spare_free(&f->spare);
 	FREE_OBJ(f);
 }
 
