@@ -3,6 +3,7 @@
 # Runs inside the emulated machine, under busybox sh, where an instruction takes
 # a nanosecond. Prints lines for `amdv`:
 #	COUNT label new|kept CLIENT-AND-SERVER SERVER EXITS FAULTS
+#	VM program JSON-OF-IDLE-FORKS
 
 n=300
 export LD_LIBRARY_PATH=/usr/lib
@@ -88,6 +89,9 @@ varnish() {
 	mkdir /tmp/v
 }
 
+for s in epoll chttp_static; do
+	echo "VM $s $(/t/idle_forks -j -f 1 -n 100 /t/$s 8080)"
+done
 server native /t/epoll unix:/tmp/s
 for s in epoll chttp_static; do
 	for m in worker runner; do

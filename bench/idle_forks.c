@@ -115,6 +115,7 @@ boot(int argc, char **argv)
 
 	if (tkvm_options_set(o, "program", argv[0], &err) != 0 ||
 	    tkvm_options_set(o, "allow-all", NULL, &err) != 0 ||
+	    tkvm_options_set(o, "run-mode", "worker", &err) != 0 ||
 	    tkvm_options_set(o, "warmup", "20", &err) != 0)
 		die(&err);
 	for (i = 1; i < argc; i++)
