@@ -21,6 +21,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -71,7 +72,7 @@ read_request(int fd, char *buf, size_t size)
 	return (0);
 }
 
-/* ---- the answer ----------------------------------------------------------- */
+/* ---- the answer ---------------------------------------------------------- */
 
 static int
 is_whole(char *buf, size_t have)
@@ -116,11 +117,9 @@ start(char **argv, const char *path)
 	for (u = 0; u < ARGS_MAX && argv[u] != NULL; u++)
 		args[u] = strcmp(argv[u], "PORT") == 0 ? address : argv[u];
 	args[u] = NULL;
-	pid = vfork();
-	if (pid == 0) {
-		(void)execv(args[0], args);
+	if (u == 0 || posix_spawn(&pid, args[0], NULL, NULL, args,
+	    environ) != 0)
 		_exit(127);
-	}
 	return (pid);
 }
 
@@ -171,7 +170,7 @@ serve(int fd, char **argv)
 	(void)unlink(path);
 }
 
-/* ---- the server ----------------------------------------------------------- */
+/* ---- the server ---------------------------------------------------------- */
 
 static void
 finish(int sig)
