@@ -26,8 +26,8 @@ HEAD = """# Benchmarks
 
 Made by `make bench{quick}` ({took} s: {rounds} rounds of {seconds} s for each
 figure, all ways in turn, the order turned round in every second round).
-{machine}; wrk runs on the same CPUs. Other load on the machine, if there was
-any, is in here: compare ratios, which are taken within a round, and look at
+{machine}; load average {load}; wrk runs on the same CPUs. Other load on the
+machine is in here: compare ratios, which are taken within a round, and look at
 their spread.
 
 Ways to serve the same bytes:
@@ -135,10 +135,12 @@ def target_rows(data):
         if value is None:
             yield (what, "", "", "not measured")
             continue
-        # Counters may have a timer's exit among thousands of requests.
-        ok = value >= limit if lower else value <= limit * 1.02
-        yield (what, "%s %g" % ("at least" if lower else "at most", limit),
-               "%.2f" % value, "yes" if ok else "**no**")
+        text = "%s %g" % ("at least" if lower else "at most", limit)
+        # Among hundreds of requests there may be a timer's exit.
+        if what.startswith("KVM exits"):
+            limit += .05
+        ok = value >= limit if lower else value <= limit
+        yield what, text, "%.2f" % value, "yes" if ok else "**no**"
 
 
 # ---- tables --------------------------------------------------------------------
@@ -210,7 +212,7 @@ def write(data, folder):
               encoding="utf-8") as out:
         out.write(HEAD.format(quick="-quick" if data["quick"] else "",
                               took=data["took_s"], **{k: data[k] for k in (
-                                  "rounds", "seconds", "machine")}))
+                                  "rounds", "seconds", "machine", "load")}))
         for w, text in WAYS:
             if any(r["way"] == w for r in data["runs"]):
                 out.write("- **%s**: %s\n" % (w, text))
