@@ -55,6 +55,16 @@ AC_DEFUN([TKVM_ARG_SANITIZERS], [
 		# libtool links C++ with -nostdlib, which drops gcc's.
 		AS_CASE([$($CC --version)], [*clang*], [], [SAN_LIBS=-lubsan])
 	])
+	AC_ARG_ENABLE([fuzz],
+	    [AS_HELP_STRING([--enable-fuzz],
+		[build for tests/fuzz: clang, libFuzzer, ASan and UBSan])],
+	    [], [enable_fuzz=no])
+	AS_IF([test "$enable_fuzz" != no], [
+		SAN_CFLAGS="-fsanitize=fuzzer-no-link,address,undefined"
+		SAN_CFLAGS="$SAN_CFLAGS -fno-sanitize-recover=all"
+		SAN_CFLAGS="$SAN_CFLAGS -fno-omit-frame-pointer"
+		SAN_LIBS= SAN_PRELOAD=
+	])
 	AS_IF([test -n "$SAN_CFLAGS"], [
 		AC_MSG_CHECKING([whether $CC takes $SAN_CFLAGS])
 		tkvm_save_CFLAGS=$CFLAGS

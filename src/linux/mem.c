@@ -312,8 +312,7 @@ advise(struct machine *m, uint64_t addr, uint64_t len, int advice)
 			return (-EINVAL);
 		if (as_has(m->as, addr, len, VMA_NEVER_W, 0))
 			return (-EACCES);
-		as_clear(m->as, addr, len);
-		return (0);
+		return (as_clear(m->as, addr, len));
 	default:
 		break;
 	}

@@ -62,6 +62,8 @@ sf_write_host(struct sendfile *s, const char *buf, size_t len)
 			s->outofd->pos += (size_t)r;
 		return (r);
 	case HF_REG:
+		if (s->outofd->pos >= file_size_max(s->m))
+			return (-EFBIG);
 		r = pwritev2(s->out->fd, &iov, 1, (off_t)s->outofd->pos, 0);
 		if (r > 0)
 			s->outofd->pos += (size_t)r;

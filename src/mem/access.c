@@ -74,11 +74,13 @@ copy(struct as *as, uint64_t gva, void *rd, const void *wr, size_t len,
 		p = page_hva(as, gva, rd != NULL ? AS_R : AS_W, force);
 		if (p == NULL)
 			return (-EFAULT);
+		/* The other side may be the same frame, in a shared mapping of
+		 * the file that is read or written: memmove. */
 		if (rd != NULL) {
-			memcpy(rd, p, n);
+			memmove(rd, p, n);
 			rd = (uint8_t *)rd + n;
 		} else if (wr != NULL) {
-			memcpy(p, wr, n);
+			memmove(p, wr, n);
 			wr = (const uint8_t *)wr + n;
 		} else
 			memset(p, 0, n);

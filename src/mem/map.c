@@ -599,11 +599,20 @@ as_dontneed(struct as *as, uint64_t addr, uint64_t len)
 	return (r);
 }
 
-void
+int
 as_clear(struct as *as, uint64_t addr, uint64_t len)
 {
+	const uint64_t end = addr + PAGE_UP(len);
+	const struct vma *v;
+	uint64_t s, e;
 
-	(void)pt_each(as, addr, addr + PAGE_UP(len), zero_one, NULL);
+	for (v = as_next(as, addr); v != NULL && v->start < end;
+	    v = as_next(as, v->end)) {
+		s = v->start > addr ? v->start : addr;
+		e = v->end < end ? v->end : end;
+		(void)pt_each(as, s, e, zero_one, NULL);
+	}
+	return (as_covered(as, addr, len) ? 0 : -ENOMEM);
 }
 
 int

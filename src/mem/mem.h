@@ -61,8 +61,9 @@ int64_t as_remap(struct as *, uint64_t addr, uint64_t oldlen, uint64_t newlen,
     unsigned flags, uint64_t newaddr);
 /* madvise(MADV_DONTNEED): reads as zero (private file pages too) */
 int as_dontneed(struct as *, uint64_t addr, uint64_t len);
-/* Zero what is there, shared or not: madvise(MADV_REMOVE) */
-void as_clear(struct as *, uint64_t addr, uint64_t len);
+/* Zero what is there, shared or not: madvise(MADV_REMOVE); -ENOMEM if a part
+ * of it is not mapped */
+int as_clear(struct as *, uint64_t addr, uint64_t len);
 /* Set or clear flags of regions */
 int as_set_flags(struct as *, uint64_t addr, uint64_t len, uint8_t set,
     uint8_t clear);

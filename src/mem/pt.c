@@ -247,6 +247,8 @@ pt_each(struct as *as, uint64_t start, uint64_t end, pte_f *fn, void *priv)
 	unsigned shift;
 	int i;
 
+	/* Above are tables of another shape, and what the program writes. */
+	assert(end <= GVA_USER_END);
 	for (gva = start; gva < end; gva = (gva & ~(step - 1)) + step) {
 		t = (void *)(as->base + GPA_PML4);
 		for (shift = 39; shift > 12; shift -= 9) {

@@ -291,6 +291,10 @@ CASE(advise_wipeonfork_shared)
 	RET(madvise(p, PG, MADV_FREE));
 	RET(madvise(p, PG, MADV_REMOVE));
 	RET(munmap(p, PG));
+	/* nothing there, and above what a program can have */
+	RET(madvise(p, PG, MADV_REMOVE));
+	RET(madvise((void *)0x7fffffffe000, 0x100000000, MADV_REMOVE));
+	RET(madvise((void *)-0x80000000L, PG, MADV_REMOVE));
 	p = mem_new(PG);
 	RET(madvise(p, PG, MADV_REMOVE));
 	RET(munmap(p, PG));
