@@ -439,12 +439,13 @@ head_complete(struct http_parse *hp)
 
 /*
  * A line that starts with white space continues the one before.  Obsolete,
- * read differently by different readers, so not handed on.
+ * read differently by different readers, so not handed on; neither is a CR
+ * inside a line, which some take for its end.
  */
 static int
-check_folds(struct http_parse *hp, const char *p, size_t len)
+check_lines(struct http_parse *hp, const char *p, size_t len)
 {
-	const char *e = p + len;
+	const char *e = p + len, *cr, *lf;
 	char last = hp->last;
 
 	if (len == 0)
@@ -453,10 +454,16 @@ check_folds(struct http_parse *hp, const char *p, size_t len)
 	while (p < e) {
 		if (last == '\n' && (*p == ' ' || *p == '\t'))
 			return (bad(hp, "folded header line"));
-		p = memchr(p, '\n', (size_t)(e - p));
-		if (p == NULL)
+		if (last == '\r' && *p != '\n')
+			return (bad(hp, "carriage return in a header line"));
+		lf = memchr(p, '\n', (size_t)(e - p));
+		cr = memchr(p, '\r', (size_t)((lf != NULL ? lf : e) - p));
+		if (cr != NULL && cr + 1 != lf && cr + 1 != e)
+			return (bad(hp, "carriage return in a header line"));
+		if (lf == NULL)
 			break;
-		last = *p++;
+		last = '\n';
+		p = lf + 1;
 	}
 	return (0);
 }
@@ -485,7 +492,7 @@ http_parse_head(struct http_parse *hp, const char *p, size_t len,
 		r = lib_execute(&hp->lib, &settings, p + done, n, &used);
 		if (r == LIB_BAD || hp->phase == P_BAD)
 			return (bad_syntax(hp, "header"));
-		if (check_folds(hp, p + done, used))
+		if (check_lines(hp, p + done, used))
 			return (-1);
 		hp->nhead += used;
 		done += used;

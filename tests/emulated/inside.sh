@@ -6,8 +6,8 @@
 
 launch=
 case $kind in
-vtx) diff_limit=900 ;;
-*) diff_limit=90 ;;
+vtx) diff_limit=900 hostile_limit=120 ;;
+*) diff_limit=90 hostile_limit=15 ;;
 esac
 kvmserver=/t/kvmserver guest=/t/guest py=/t/guest/py
 pass() { echo "PASS $kind $1"; }
@@ -89,6 +89,28 @@ diff_cases() {
 		got=$((got + $(grep -c -E '^(PASS|FAIL|SKIP) ' /tmp/diff.log)))
 	done
 	check "diff/all-of-$want" test $got -eq $want
+}
+
+# Attacks on the machine, one request each: ../hostile
+attacks() {
+	if [ ! -x /t/hostile/drive ]; then
+		skip hostile "no tests/hostile in the image"
+		return
+	fi
+	names=
+	[ $kind != vtx ] || names="ints trap-flag wild-stack addresses
+	    write-kernel recursion not-http"
+	# shellcheck disable=SC2086
+	HOSTILE_TIME=$hostile_limit timeout 900 /t/hostile/drive \
+	    /t/hostile/hostile $names > /tmp/hostile.log 2>&1
+	status=$?
+	sed -E "/ passed, .* failed, /d
+	    s@^(PASS|FAIL|SKIP) @\1 $kind hostile/@" /tmp/hostile.log
+	check hostile/status test $status -eq 0
+	canaries=20
+	[ $kind != vtx ] || canaries=2
+	check hostile/canary-$canaries /t/hostile/canary_drive -n $canaries \
+	    /t/hostile/canary
 }
 
 # serve LABEL "kvmserver's options" PROGRAM ARGS...: starts it on port 8080
@@ -209,6 +231,19 @@ swapped() {
 	check "swap/echo" roundtrip -p 200000 8080
 	check "swap/was-in-use" test $out = 1
 	unserve
+	# What was swapped out is no other request's, either.
+	/tmp/launch /t/hostile/canary_drive -n 20 /t/hostile/canary \
+	    > /tmp/canary.log 2>&1 &
+	canary=$!
+	out=0
+	while kill -0 $canary; do
+		echo 1G > $group/memory.reclaim
+		[ "$(cat $group/memory.swap.current)" -eq 0 ] || out=1
+		usleep 200000
+	done 2> /dev/null
+	wait $canary
+	check "swap/canary" test $? -eq 0
+	check "swap/canary-was-in-use" test $out = 1
 }
 
 pythons() {
@@ -256,4 +291,5 @@ the_machine
 unit_tests
 guest_programs
 diff_cases
+attacks
 kvmserver_tests
