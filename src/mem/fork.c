@@ -115,8 +115,10 @@ fork_slot(struct as *as)
 	if (bitmap_alloc(&s->log, as->image_end / PAGE_SZ) != 0)
 		return (-ENOMEM);
 	i = vm_slot_add(as->vm, 0, as->image_end, as->base, 1);
-	if (i < 0)
+	if (i < 0) {
+		bitmap_free(&s->log);	/* it is no slot yet */
 		return (i);
+	}
 	s->gpa = 0;
 	s->size = as->image_end;
 	as->nslot = 1;
