@@ -1,0 +1,308 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""Mixed requests through varnishd for a long time: good ones, crashes, loops,
+errors of every kind, slow clients and such that leave, with a VCL reload every
+few seconds.
+
+    soak.py [REQUESTS]
+
+The worker process stays the same, its memory and descriptors stay flat after
+the first tenth, every answer is the right one, and the counters know of each
+request and error.  REQUESTS: 1,000,000, or less by TKVM_TEST_SCALE (0.1:
+20,000).
+"""
+
+import collections
+import json
+import os
+import random
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+sys.dont_write_bytecode = True
+here = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(os.path.dirname(here), "server"))
+
+import harness          # noqa: E402
+
+RELOAD = 10 if harness.SCALE >= 1 else 4
+CLIENTS = 6
+LIMIT = 0.5             # max-request-time of the tenant
+
+# path, weight, what the counters call it, statuses that are right
+MIX = [
+    ("/", 500, "ok", (200,)),
+    ("/size?n=100000", 60, "ok", (200,)),
+    ("/chunked?n=3000", 60, "ok", (200,)),
+    ("/status?c=404", 20, "ok", (404,)),
+    ("/crash", 20, "err_crash", (503,)),
+    ("/abort", 10, "err_crash", (503,)),
+    ("/exit", 10, "err_exit", (503,)),
+    ("/garbage", 10, "err_protocol", (503,)),
+    ("/close", 10, "err_closed", (503,)),
+    ("/nothing", 10, "err_stuck", (503,)),
+    ("/loop", 2, "err_timeout", (503,)),
+    ("slow", 10, "ok", (200,)),
+    ("leave", 10, "left", ()),
+]
+
+TENANTS = """
+[tenants.soak]
+program = "%s/chttp_static"
+args = ["8080"]
+threads = 3
+max-request-time = %g
+queue-time = 60
+queue-limit = 1000
+"""
+
+VCL = """
+vcl 4.1;
+import kvm;
+backend default none;
+# %d
+sub vcl_init { kvm.tenants("%s"); }
+sub vcl_recv { return (pass); }
+sub vcl_backend_fetch { set bereq.backend = kvm.deliver("soak"); }
+sub vcl_backend_error { set beresp.http.X-Error = "1"; }
+"""
+
+
+class Varnish:
+    def __init__(self, folder):
+        self.dir = folder
+        self.port = harness.free_port()
+        self.sums = collections.Counter()
+        self.names = []
+        with open(folder + "/t.toml", "w") as f:
+            f.write(TENANTS % (harness.GUESTDIR, LIMIT))
+        self.process = subprocess.Popen(
+            [os.environ.get("VARNISHD") or "/usr/sbin/varnishd", "-F",
+             "-j", "none", "-n", folder + "/v",
+             "-a", "127.0.0.1:%d" % self.port, "-f", "", "-T",
+             "127.0.0.1:0", "-s", "malloc,64m",
+             "-p", "vmod_path=" + os.environ["VMOD_PATH"],
+             "-p", "vcl_cooldown=1"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL)
+        for _ in range(100):
+            if os.path.exists(folder + "/v/_.vsm_mgt/_.index"):
+                break
+            time.sleep(0.1)
+        self.reload(0)
+        self.adm("start")
+        time.sleep(1)
+        self.worker = self.child()
+
+    def adm(self, *words):
+        r = subprocess.run(["varnishadm", "-n", self.dir + "/v", "-t", "60",
+                            *words], stdout=subprocess.PIPE,
+                           stderr=subprocess.STDOUT)
+        if r.returncode:
+            raise harness.Failure("varnishadm %s: %s" % (
+                " ".join(words), r.stdout.decode()[:300]))
+        return r.stdout.decode()
+
+    def child(self):
+        with open("/proc/%d/task/%d/children" % (self.process.pid,
+                                                 self.process.pid)) as f:
+            return int(f.read().split()[0])
+
+    def counters(self, vcl):
+        out = subprocess.run(["varnishstat", "-n", self.dir + "/v", "-j",
+                              "-f", "KVM.%s.*" % vcl],
+                             stdout=subprocess.PIPE, check=True).stdout
+        stat = json.loads(out)
+        stat = stat.get("counters", stat)
+        return {k.split(".")[-1]: v["value"] for k, v in stat.items()
+                if k.startswith("KVM.")}
+
+    def take(self, vcl):
+        """Its last requests are over: what did it count?"""
+        for _ in range(300):
+            c = self.counters(vcl)
+            if c.get("busy", 0) == 0:
+                break
+            time.sleep(0.1)
+        time.sleep(0.3)
+        self.sums.update({k: v for k, v in self.counters(vcl).items()})
+
+    def reload(self, n):
+        name = "soak%d" % n
+        path = "%s/%s.vcl" % (self.dir, name)
+        with open(path, "w") as f:
+            f.write(VCL % (n, self.dir + "/t.toml"))
+        self.adm("vcl.load", name, path)
+        if n > 0:
+            wait_ready(self, name)
+        self.adm("vcl.use", name)
+        os.unlink(path)
+        self.names.append(name)
+        if len(self.names) > 1:
+            old = self.names.pop(0)
+            # A request that began just before
+            time.sleep(0.5)
+            self.take(old)
+            self.adm("vcl.discard", old)
+
+    def usage(self):
+        with open("/proc/%d/status" % self.worker) as f:
+            rss = sum(int(x.split()[1]) for x in f
+                      if x.startswith(("RssAnon:", "RssShmem:")))
+        return rss, len(os.listdir("/proc/%d/fd" % self.worker))
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(30)
+
+
+class Load:
+    def __init__(self, varnish, total):
+        self.v = varnish
+        self.left = total
+        self.total = total
+        self.lock = threading.Lock()
+        self.sent = collections.Counter()
+        self.wrong = []
+        self.stop = False
+
+    def next(self):
+        with self.lock:
+            if self.left <= 0 or self.stop:
+                return False
+            self.left -= 1
+            return True
+
+    def ask(self, path, slow=False, leave=False):
+        with socket.create_connection(("127.0.0.1", self.v.port), 60) as s:
+            s.sendall(b"GET %s HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
+                      b"\r\n" % path.encode())
+            if leave:
+                time.sleep(random.random() / 20)
+                return None
+            got = b""
+            while True:
+                b = s.recv(200 if slow else 65536)
+                if not b:
+                    break
+                got += b
+                if slow and len(got) < 4000:
+                    time.sleep(0.005)
+        return int(got[9:12]) if got[:5] == b"HTTP/" else 0
+
+    def client(self):
+        weights = [m[1] for m in MIX]
+        while self.next():
+            path, _, name, right = random.choices(MIX, weights)[0]
+            try:
+                if path == "leave":
+                    self.ask("/size?n=300000", leave=True)
+                    status = None
+                elif path == "slow":
+                    status = self.ask("/size?n=50000", slow=True)
+                else:
+                    status = self.ask(path)
+            except OSError as e:
+                status = repr(e)
+            with self.lock:
+                self.sent[name] += 1
+                if right and status not in right:
+                    self.wrong.append((path, status))
+                    self.stop = len(self.wrong) > 20
+
+
+def wait_ready(v, name):
+    for _ in range(300):
+        if v.counters(name).get("ready"):
+            return
+        time.sleep(0.1)
+    raise harness.Failure("the tenant is not ready")
+
+
+def flat(samples, what, slack):
+    """Nothing grows after the first tenth."""
+    early = samples[max(1, len(samples) // 10)]
+    late = samples[-1]
+    if late > early * 1.1 + slack:
+        return "%s grew from %d to %d" % (what, early, late)
+    return None
+
+
+def soak(folder, total):
+    v = Varnish(folder)
+    bad = []
+    try:
+        wait_ready(v, v.names[-1])
+        load = Load(v, total)
+        threads = [threading.Thread(target=load.client)
+                   for _ in range(CLIENTS)]
+        for t in threads:
+            t.start()
+        rss, fds, reloads = [], [], 0
+        while any(t.is_alive() for t in threads):
+            time.sleep(RELOAD)
+            reloads += 1
+            v.reload(reloads)
+            r, f = v.usage()
+            rss.append(r)
+            fds.append(f)
+        for t in threads:
+            t.join()
+        v.take(v.names[-1])
+        bad += ["%s: %s" % w for w in load.wrong[:5]]
+        if v.child() != v.worker:
+            bad.append("the worker was restarted")
+        if len(rss) > 3:
+            bad += [b for b in (flat(rss, "memory (KiB)", 20000),
+                                flat(fds, "descriptors", 40)) if b]
+        print("%d requests, %d reloads, sent %s" % (
+            sum(load.sent.values()), reloads, dict(load.sent)))
+        print("memory %s KiB, descriptors %s" % (
+            [rss[0], max(rss), rss[-1]], [fds[0], max(fds), fds[-1]]))
+        left = load.sent.pop("left", 0)
+        for name in sorted(set(load.sent) | {
+                k for k in v.sums if k.startswith("err_")}):
+            n, want = v.sums.get(name, 0), load.sent.get(name, 0)
+            # Who leaves may have had his answer, or not.
+            more = left if name in ("ok", "abandoned") else 0
+            if not want <= n <= want + more:
+                bad.append("%s: counted %d, sent %d" % (name, n, want))
+        all_of = sum(n for k, n in v.sums.items()
+                     if k.startswith("err_") or k in ("ok", "abandoned"))
+        if v.sums["requests"] != all_of:
+            bad.append("%d requests, but %d ends" % (v.sums["requests"],
+                                                     all_of))
+        if v.sums.get("not_ready"):
+            bad.append("%d not ready" % v.sums["not_ready"])
+    finally:
+        v.stop()
+    return bad
+
+
+def main():
+    if not os.path.exists("/dev/kvm"):
+        print("0 passed, 0 failed, 1 skipped")
+        return 77
+    total = int(sys.argv[1]) if len(sys.argv) > 1 else \
+        1000000 if harness.SCALE >= 1 else int(200000 * harness.SCALE)
+    folder = tempfile.mkdtemp(prefix="tkvm-soak.")
+    os.chmod(folder, 0o755)
+    try:
+        bad = soak(folder, total)
+    except Exception as e:      # noqa: counted
+        bad = [repr(e)]
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    for b in bad:
+        print("FAIL soak: " + b)
+    print("%d passed, %d failed, 0 skipped" % (not bad, bool(bad)))
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
