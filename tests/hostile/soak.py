@@ -178,10 +178,10 @@ class Load:
             self.left -= 1
             return True
 
-    def ask(self, path, slow=False, leave=False):
+    def ask(self, path, slow=False, leave=False, host="soak"):
         with socket.create_connection(("127.0.0.1", self.v.port), 60) as s:
-            s.sendall(b"GET %s HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
-                      b"\r\n" % path.encode())
+            s.sendall(b"GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close"
+                      b"\r\n\r\n" % (path.encode(), host.encode()))
             if leave:
                 time.sleep(random.random() / 20)
                 return None

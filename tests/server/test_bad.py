@@ -3,11 +3,15 @@
 
 import http.client
 import itertools
+import os
+import shutil
 import socket
+import tempfile
+import threading
 import time
 
-from harness import (MIB, Client, Server, check, find, guest, in_threads,
-                     pattern, scaled, test)
+from harness import (MIB, PYTHON, Client, Server, check, find, guest,
+                     in_threads, pattern, scaled, test)
 
 HELLO = b"Hello, World!\n"
 PROGRAM = [guest("chttp_static"), "8080"]
@@ -235,3 +239,62 @@ def no_leak():
         check(sum(now.values()) <= sum(fds.values()) + 2, "descriptors:",
               fds, now)
         check(s.rss() < rss * 1.2 + 8192, "memory (KiB):", rss, s.rss())
+
+
+@test
+def files_replaced_under_load():
+    """What the program was loaded from, and what it has mapped, is cut off,
+    written over and replaced while it serves: nothing changes."""
+    script = """
+import http.server, mmap, os, sys
+f = open(sys.argv[1], "r+b")
+m = mmap.mmap(f.fileno(), 0, flags=mmap.MAP_PRIVATE)
+class H(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = bytes(m[0:4]) + bytes(m[70000:70004])
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *_):
+        pass
+http.server.HTTPServer(("127.0.0.1", 8080), H).serve_forever()
+"""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as d:
+        python, code, data = (os.path.join(d, n) for n in
+                              ("python", "code.py", "data"))
+        shutil.copy(os.path.realpath(PYTHON), python)
+        with open(code, "w") as f:
+            f.write(script)
+        with open(data, "wb") as f:
+            f.write(b"good" * 20000)
+        stop = threading.Event()
+
+        def spoil():
+            n = 0
+            while not stop.is_set():
+                for path in (python, code, data):
+                    if n % 3 == 0:
+                        os.truncate(path, 0)
+                    elif n % 3 == 1:
+                        with open(path, "wb") as f:
+                            f.write(b"bad!" * 50000)
+                    else:
+                        with open(path + ".new", "wb") as f:
+                            f.write(b"new!" * 1000)
+                        os.replace(path + ".new", path)
+                n += 1
+                time.sleep(0.002)
+
+        with Server([python, code, data], "-e", "-t", "2", "-w", "3",
+                    "--verify-reset") as s:
+            check(s.get("/").body == b"goodgood", "before")
+            t = threading.Thread(target=spoil)
+            t.start()
+            try:
+                for _ in range(scaled(2000)):
+                    a = s.get("/")
+                    check(a.status == 200 and a.body == b"goodgood", a)
+            finally:
+                stop.set()
+                t.join()
