@@ -128,6 +128,9 @@ void tkvm_image_ref(struct tkvm_image *);
 /* The last reference frees it; NULLs *p. */
 void tkvm_image_unref(struct tkvm_image **p);
 
+/* The one that has taken its place (image-max-age), or itself: *p moves on. */
+void tkvm_image_newest(struct tkvm_image **p);
+
 /*
  * Run a program to its end instead: *status as wait(2) gives it.  Its
  * descriptors 1 and 2 are this process's; max-boot-time bounds it.  0, or -1
@@ -263,6 +266,12 @@ struct tkvm_pool;
 
 /* The first fork is made now, the others by a helper thread. */
 struct tkvm_pool *tkvm_pool_new(struct tkvm_image *, struct tkvm_error *err);
+/*
+ * Called, from a thread of the pool, when an image has been swapped in: who
+ * holds the one before may let it go.  Once, before forks are taken.
+ */
+typedef void tkvm_renewed_f(void *priv);
+void tkvm_pool_renewed(struct tkvm_pool *, tkvm_renewed_f *, void *priv);
 /* Waits for forks that are out, stops the helper.  NULLs *p. */
 void tkvm_pool_free(struct tkvm_pool **p);
 /*
@@ -292,6 +301,7 @@ struct tkvm_pool_stats {
 	uint64_t	queue;		/* callers waiting now */
 	uint64_t	created, destroyed, requests, queued, rejected;
 	uint64_t	reset_failures;
+	uint64_t	renewed;	/* images swapped in: image-max-age */
 	struct tkvm_fork_stats sum;	/* over all forks, dead ones too */
 };
 void tkvm_pool_stats(struct tkvm_pool *, struct tkvm_pool_stats *);

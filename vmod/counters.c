@@ -144,6 +144,7 @@ pool_add(struct tkvm_pool_stats *to, const struct tkvm_pool_stats *s)
 
 	to->queued += s->queued;
 	to->reset_failures += s->reset_failures;
+	to->renewed += s->renewed;
 	to->sum.exits += s->sum.exits;
 	to->sum.resets += s->sum.resets;
 	to->sum.pages_reset += s->sum.pages_reset;
@@ -161,6 +162,7 @@ pool_publish(struct kvm_tenant *t, const struct tkvm_pool_stats *now)
 	SET(t, busy, now->busy);
 	SET(t, queued, s.queued);
 	SET(t, reset_failures, s.reset_failures);
+	SET(t, renewed, s.renewed);
 	SET(t, exits, s.sum.exits);
 	SET(t, resets, s.sum.resets);
 	SET(t, pages_reset, s.sum.pages_reset);
@@ -205,8 +207,9 @@ static const struct {
 	const char	*name;
 	size_t		offset;
 } fields[] = {
-	FIELD(boots), FIELD(boot_failures), FIELD(image_bytes),
-	FIELD(forks), FIELD(busy), FIELD(requests), FIELD(synths), FIELD(ok),
+	FIELD(boots), FIELD(boot_failures), FIELD(renewed),
+	FIELD(image_bytes), FIELD(forks), FIELD(busy), FIELD(requests),
+	FIELD(synths), FIELD(ok),
 	FIELD(abandoned), FIELD(not_ready), FIELD(err_busy),
 	FIELD(err_timeout), FIELD(err_crash), FIELD(err_exit),
 	FIELD(err_stuck), FIELD(err_closed), FIELD(err_protocol),

@@ -92,6 +92,21 @@ kvm_image_rel(struct kvm_image **p)
 	FREE_OBJ(img);
 }
 
+/*
+ * Some pool has a newer image (image-max-age): let go of the old one.  Under
+ * the lock, although it may be the last reference: it happens seldom.
+ */
+void
+kvm_image_renewed(struct kvm_image *img)
+{
+
+	CHECK_OBJ_NOTNULL(img, KVM_IMAGE_MAGIC);
+	AZ(pthread_mutex_lock(&images_mtx));
+	if (img->image != NULL)
+		tkvm_image_newest(&img->image);
+	AZ(pthread_mutex_unlock(&images_mtx));
+}
+
 /* Somebody's cancel flag was set. */
 void
 kvm_image_wake(void)
@@ -153,6 +168,8 @@ kvm_image_boot(struct kvm_image *img, const struct tkvm_options *opt,
 		*booted = 1;
 		image_boot(img, opt, cancel, err);
 	}
+	if (img->image != NULL)
+		tkvm_image_newest(&img->image);
 	image = img->image;
 	if (image != NULL)
 		tkvm_image_ref(image);

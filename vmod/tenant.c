@@ -87,6 +87,20 @@ kvm_tenant_info(struct kvm_tenant *t, struct kvm_tenant_info *i)
 
 /* ---- boot --------------------------------------------------------------- */
 
+/* On a thread of the pool, which waits for it when it is freed. */
+static void
+tenant_renewed(void *priv)
+{
+	struct kvm_tenant *t;
+	struct tkvm_pool *pool;
+
+	CAST_OBJ_NOTNULL(t, priv, KVM_TENANT_MAGIC);
+	kvm_image_renewed(t->img);
+	pool = kvm_tenant_pool(t);
+	if (pool != NULL)
+		kvm_counters_pool(t, pool);
+}
+
 static struct tkvm_pool *
 tenant_boot(struct kvm_tenant *t, struct tkvm_error *err)
 {
@@ -98,6 +112,8 @@ tenant_boot(struct kvm_tenant *t, struct tkvm_error *err)
 	if (image != NULL) {
 		kvm_counters_image(t, image);
 		pool = tkvm_pool_new(image, err);
+		if (pool != NULL)
+			tkvm_pool_renewed(pool, tenant_renewed, t);
 		tkvm_image_unref(&image);
 	}
 	kvm_counters_boot(t, booted, pool == NULL && !t->stop);

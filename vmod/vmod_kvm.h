@@ -68,6 +68,7 @@ struct tkvm_image *kvm_image_boot(struct kvm_image *,
     const struct tkvm_options *, const volatile int *cancel, int *booted,
     struct tkvm_error *);
 void kvm_image_wake(void);
+void kvm_image_renewed(struct kvm_image *);
 
 /* ---- tenant.c ----------------------------------------------------------- */
 

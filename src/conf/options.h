@@ -48,7 +48,7 @@ struct tkvm_options {
 	int		ephemeral;
 	unsigned	warmup;
 	char		*warmup_request;	/* "GET /path [host]" */
-	double		settle_time, drain_time;
+	double		settle_time, drain_time, image_max_age;
 
 	int		allow_all;
 	struct allow	allow_read, allow_write, allow_env, allow_net,

@@ -57,6 +57,9 @@ const struct opt_desc opt_table[] = {
 	{ "drain-time", 0, OPT_SECONDS, ALL, F(drain_time), 0, 3600, "0",
 	    "SECONDS", "Machines",
 	    "let the program work on for this long after its answer" },
+	{ "image-max-age", 0, OPT_SECONDS, ALL, F(image_max_age), 0, 31536000,
+	    "0", "SECONDS", "Machines", "then boot the program anew in the "
+	    "background and swap it in; 0: never" },
 	{ "run-mode", 0, OPT_STRING, ALL, F(run_mode), 0, 0, "auto",
 	    "MODE", "Machines", "auto, worker (machines run on the thread that "
 	    "serves the request) or runner (on threads of their own)" },

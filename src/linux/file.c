@@ -526,6 +526,7 @@ sys_lseek(struct machine *m, struct thread *t, const uint64_t a[6])
 	case HF_ZERO:
 	case HF_FULL:
 	case HF_RANDOM:
+	case HF_GENERATION:
 		return (0);
 	case HF_PATH:
 		return (-EBADF);

@@ -60,7 +60,13 @@ enum hfile_kind {
 	HF_LOG,			/* stdout, stderr: lines to the log */
 	HF_PATH,		/* O_PATH */
 	HF_SIGNAL,		/* signalfd(2): sigset */
+	HF_GENERATION,		/* /dev/sysgenid */
 };
+
+/* Tells programs that they have been forked: mapped, or read.  The name and
+ * the form are those of the driver that was proposed for Linux, and that some
+ * libraries look for. */
+#define GENERATION_DEV	"/dev/sysgenid"
 
 /*
  * An open file of the host.  Shared between an image and its forks and

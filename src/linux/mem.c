@@ -75,6 +75,30 @@ fill_file(struct machine *m, uint64_t va, const uint64_t a[6],
 }
 
 /*
+ * A page with the generation number in front.  Which regions are such pages is
+ * found by name when the program is frozen: every request sets the number.
+ */
+static int64_t
+map_generation(struct machine *m, const uint64_t a[6])
+{
+	int64_t va;
+
+	if (a[1] > PAGE_SZ || a[5] != 0 || (a[2] & (PROT_WRITE | PROT_EXEC)))
+		return (-EPERM);
+	va = as_map(m->as, a[0], a[1], (unsigned)a[2], (unsigned)a[3],
+	    GENERATION_DEV, 0);
+	if (va < 0)
+		return (va);
+	if (as_set_flags(m->as, (uint64_t)va, PAGE_SZ, VMA_NEVER_W, 0) != 0 ||
+	    as_poke(m->as, (uint64_t)va, &m->proc.generation,
+	    sizeof m->proc.generation) != 0) {
+		(void)as_unmap(m->as, (uint64_t)va, PAGE_SZ);
+		return (-ENOMEM);
+	}
+	return (va);
+}
+
+/*
  * A file mapping is a copy made now: no host file is ever behind guest memory
  * (it could be truncated under the VMM, or change an image).  So a shared
  * writable one cannot be had.
@@ -90,6 +114,8 @@ map_file(struct machine *m, const uint64_t a[6], const struct hfile *f,
 
 	if (f != NULL && f->kind == HF_ZERO)
 		return (as_map(m->as, a[0], len, prot, flags, NULL, 0));
+	if (f != NULL && f->kind == HF_GENERATION)
+		return (map_generation(m, a));
 	r = check_file(f, kind, prot, flags);
 	if (r != 0)
 		return (r);

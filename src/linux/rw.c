@@ -202,6 +202,32 @@ xfer_made(struct xfer *x)
 	return ((int64_t)done);
 }
 
+/* Four bytes, whatever the offset */
+static int64_t
+xfer_generation(struct xfer *x)
+{
+	const uint32_t gen = x->m->proc.generation;
+	struct iovec iov[NVIEW];
+	uint64_t done = 0;
+	unsigned n, i;
+	ssize_t l;
+
+	if (x->u.total < sizeof gen)
+		return (-EINVAL);
+	while (done < sizeof gen) {
+		n = NVIEW;
+		l = uvec_views(x->m, &x->u, AS_W, iov, &n, sizeof gen - done);
+		if (l <= 0)
+			return (l);
+		for (i = 0; i < n; i++) {
+			(void)memcpy(iov[i].iov_base, (const char *)&gen +
+			    done, iov[i].iov_len);
+			done += iov[i].iov_len;
+		}
+	}
+	return ((int64_t)done);
+}
+
 static int64_t
 xfer_log(struct xfer *x)
 {
@@ -327,6 +353,8 @@ xfer_read(struct xfer *x)
 	case HF_FULL:
 	case HF_RANDOM:
 		return (xfer_made(x));
+	case HF_GENERATION:
+		return (xfer_generation(x));
 	case HF_DIR:
 		return (-EISDIR);
 	case HF_SIGNAL:

@@ -91,6 +91,8 @@ static const struct synth_entry fixed[] = {
 	DEV("/dev/full", HF_FULL, 1, 7),
 	DEV("/dev/random", HF_RANDOM, 1, 8),
 	DEV("/dev/urandom", HF_RANDOM, 1, 9),
+	{ .path = GENERATION_DEV, .type = SYN_DEV, .dev = HF_GENERATION,
+	    .mode = 0444, .rdev = 10 << 8 | 126 },
 	{ .path = "/dev/tty", .type = SYN_TTY, .mode = 0666,
 	    .rdev = 5 << 8 },
 	LINK("/dev/stdin", "/proc/self/fd/0"),

@@ -39,6 +39,8 @@ tkvm_image_unref(struct tkvm_image **p)
 	TAKE_OBJ_NOTNULL(img, p, IMAGE_MAGIC);
 	if (atomic_fetch_sub(&img->refs, 1) > 1)
 		return;
+	if (img->next != NULL)
+		tkvm_image_unref(&img->next);
 	if (img->m != NULL)
 		machine_free(&img->m);
 	if (img->opt != NULL)
@@ -439,6 +441,23 @@ keep_pid(struct machine *m)
 	}
 }
 
+/* Where the program has mapped /dev/sysgenid */
+static void
+find_generation(struct tkvm_image *img)
+{
+	struct as *as = img->m->as;
+	const struct vma *v;
+	const char *name;
+
+	for (v = as_next(as, 0); v != NULL && img->ngen_at < MAX_GEN_AT;
+	    v = as_next(as, v->end)) {
+		name = as_vma_name(as, v);
+		if (name != NULL && v->off == 0 && (v->flags & VMA_NEVER_W) &&
+		    !strcmp(name, GENERATION_DEV))
+			img->gen_at[img->ngen_at++] = v->start;
+	}
+}
+
 static int
 freeze(struct tkvm_image *img, struct tkvm_error *err)
 {
@@ -451,6 +470,7 @@ freeze(struct tkvm_image *img, struct tkvm_error *err)
 	if (machine_park(m) != 0)
 		return (err_set(err, TKVM_E_KVM, "KVM_GET_XSAVE failed"));
 	take_listeners(img);
+	find_generation(img);
 	img->mono = machine_mono(m);
 	img->st.boot_exits = m->st.exits;
 	img->st.threads = m->proc.nthreads;
@@ -474,6 +494,7 @@ freeze(struct tkvm_image *img, struct tkvm_error *err)
 	m->gk = (void *)(m->as->base + GPA_GK);
 	m->mfs = (void *)(m->as->base + GPA_MFS);
 	img->st.slot_bytes = m->as->image_end;
+	img->born = host_mono();
 	return (0);
 }
 

@@ -198,19 +198,25 @@ static void
 freshen(struct tkvm_fork *f)
 {
 	struct machine *m = f->m;
-	uint64_t rnd[2], gen;
 	struct gk_vvar *v;
+	uint64_t rnd[2];
 	uint32_t id;
+	unsigned u;
 
 	fork_random(f, &id, sizeof id);
-	fork_random(f, &gen, sizeof gen);
 	fork_random(f, rnd, sizeof rnd);
+	do
+		m->proc.generation = ++f->image->generation;
+	while (m->proc.generation == 0);	/* the image's */
 	m->proc.pid = 1000 + id % 4000000;
 	m->thread[0].tid = (int32_t)m->proc.pid;
 	(void)as_write(m->as, m->proc.at_random, rnd, sizeof rnd);
 	clock_start(m, f->image->mono);
 	v = (void *)(m->as->base + GPA_VVAR);
-	v->generation = gen;
+	v->generation = m->proc.generation;
+	for (u = 0; u < f->image->ngen_at; u++)
+		(void)as_poke(m->as, f->image->gen_at[u],
+		    &m->proc.generation, sizeof m->proc.generation);
 	vvar_update(m);
 }
 

@@ -140,6 +140,7 @@ struct proc {
 	uint64_t	rlim[16][2];
 	uint64_t	at_random;	/* where AT_RANDOM's bytes lie */
 	uint64_t	auxv[48];	/* as /proc/self/auxv has it */
+	uint32_t	generation;	/* 0 in the image: /dev/sysgenid */
 	uint64_t	boot_mono;	/* start time, guest CLOCK_MONOTONIC */
 	char		exe[4096];	/* guest path */
 	char		cwd[4096];

@@ -1,7 +1,8 @@
 /*-
  * SPDX-License-Identifier: BSD-2-Clause
  *
- * A tenant's forks, handed out first come first served.
+ * A tenant's forks, handed out first come first served.  When their image has
+ * become too old they are replaced one by one by forks of a new one.
  *
  * Creating and destroying forks can wait in the kernel, so one helper thread
  * per pool does both; the request path takes the pool's lock twice and holds
@@ -19,6 +20,8 @@
 #include "machine/priv.h"
 
 #define RETRY_S		1	/* after a fork could not be made */
+#define RENEW_RETRY	1.0	/* s; after a boot that failed, doubled ... */
+#define RENEW_RETRY_MAX	60.0	/* ... up to here */
 
 struct waiter {
 	pthread_cond_t	cond;
@@ -29,12 +32,19 @@ struct waiter {
 struct tkvm_pool {
 	unsigned	magic;
 #define POOL_MAGIC	0x504f4f4c
-	struct tkvm_image *image;
+	struct tkvm_options *opt;	/* those of all its images */
+	struct tkvm_image *image;	/* of the forks to come */
 	pthread_mutex_t	mtx;
 	pthread_cond_t	work;		/* for the helper */
 	pthread_cond_t	idle;		/* nothing is out any more */
 	pthread_t	helper;
 	int		stop;
+	pthread_t	renewer;	/* with image-max-age */
+	int		has_renewer;
+	pthread_cond_t	age;		/* wakes it; CLOCK_MONOTONIC */
+	volatile int	cancel;		/* its boot */
+	tkvm_renewed_f	*renewed;
+	void		*renewed_priv;
 	struct tkvm_fork *ready;	/* most recently used first */
 	struct tkvm_fork *parked;	/* not reset yet; they count as busy */
 	uint64_t	ticket;		/* the last one that was parked */
@@ -112,11 +122,56 @@ nap(struct tkvm_pool *p)
 		(void)pthread_cond_timedwait(&p->work, &p->mtx, &ts);
 }
 
+/* With the lock: a fork of an image before this one that nobody has, out of
+ * the list if `take`. */
+static struct tkvm_fork *
+stale(struct tkvm_pool *p, int take)
+{
+	struct tkvm_fork **pf, *f;
+
+	for (pf = &p->ready; (f = *pf) != NULL; pf = &f->next)
+		if (f->image != p->image) {
+			if (take)
+				*pf = f->next;
+			break;
+		}
+	return (f);
+}
+
+/* With the lock, which is let go of meanwhile. */
+static void
+one_more(struct tkvm_pool *p)
+{
+	struct tkvm_image *img = p->image;
+	struct tkvm_error err;
+	struct tkvm_fork *f;
+
+	tkvm_image_ref(img);
+	(void)pthread_mutex_unlock(&p->mtx);
+	f = tkvm_fork_new(img, &err);
+	if (f == NULL)
+		machine_log(img->m, TKVM_LOG_ERROR, "%s", err.text);
+	tkvm_image_unref(&img);
+	(void)pthread_mutex_lock(&p->mtx);
+	if (f == NULL) {
+		nap(p);
+		return;
+	}
+	p->st.forks++;
+	p->st.created++;
+	tell_stats(p, f);
+	offer(p, f);
+	f = p->st.forks > p->want ? stale(p, 1) : NULL;
+	if (f != NULL) {
+		f->next = p->broken;
+		p->broken = f;
+	}
+}
+
 static void *
 helper_main(void *priv)
 {
 	struct tkvm_pool *p = priv;
-	struct tkvm_error err;
 	struct tkvm_fork *f;
 
 	(void)pthread_setname_np(pthread_self(), "tkvm-pool");
@@ -128,25 +183,114 @@ helper_main(void *priv)
 			(void)pthread_mutex_unlock(&p->mtx);
 			destroy(p, f);
 			(void)pthread_mutex_lock(&p->mtx);
-		} else if (p->st.forks < p->want) {
-			(void)pthread_mutex_unlock(&p->mtx);
-			f = tkvm_fork_new(p->image, &err);
-			if (f == NULL)
-				machine_log(p->image->m, TKVM_LOG_ERROR,
-				    "%s", err.text);
-			(void)pthread_mutex_lock(&p->mtx);
-			if (f != NULL) {
-				p->st.forks++;
-				p->st.created++;
-				tell_stats(p, f);
-				offer(p, f);
-			} else
-				nap(p);
-		} else
+		} else if (p->st.forks < p->want || (p->st.forks == p->want &&
+		    stale(p, 0) != NULL))
+			one_more(p);
+		else
 			(void)pthread_cond_wait(&p->work, &p->mtx);
 	}
 	(void)pthread_mutex_unlock(&p->mtx);
 	return (NULL);
+}
+
+/* ---- image-max-age ------------------------------------------------------------------------- */
+
+/* With the lock; until host ns */
+static void
+renewer_sleep(struct tkvm_pool *p, uint64_t until)
+{
+	struct timespec ts;
+
+	ts.tv_sec = (time_t)(until / 1000000000UL);
+	ts.tv_nsec = (long)(until % 1000000000UL);
+	while (!p->stop && host_mono() < until)
+		(void)pthread_cond_timedwait(&p->age, &p->mtx, &ts);
+}
+
+/* With the lock, which is let go of meanwhile; 0: try again later. */
+static int
+renew(struct tkvm_pool *p, struct tkvm_error *err)
+{
+	struct tkvm_image *old = p->image, *new;
+
+	(void)pthread_mutex_unlock(&p->mtx);
+	new = image_renew(old, &p->cancel, err);
+	if (new != NULL)
+		tkvm_image_newest(&new);
+	else if (err->code != TKVM_OK && !p->cancel)
+		machine_log(old->m, TKVM_LOG_ERROR,
+		    "%s; the image before serves on (image-max-age)",
+		    err->text);
+	(void)pthread_mutex_lock(&p->mtx);
+	if (new == NULL)
+		return (0);
+	p->image = new;
+	p->st.renewed++;
+	(void)pthread_cond_signal(&p->work);
+	(void)pthread_mutex_unlock(&p->mtx);
+	tkvm_image_unref(&old);
+	if (p->renewed != NULL)
+		p->renewed(p->renewed_priv);
+	(void)pthread_mutex_lock(&p->mtx);
+	return (1);
+}
+
+static void *
+renewer_main(void *priv)
+{
+	struct tkvm_pool *p = priv;
+	double wait = RENEW_RETRY;
+	struct tkvm_error err;
+
+	(void)pthread_setname_np(pthread_self(), "tkvm-renew");
+	(void)pthread_mutex_lock(&p->mtx);
+	for (;;) {
+		renewer_sleep(p, p->image->born +
+		    (uint64_t)(p->opt->image_max_age * 1e9));
+		if (p->stop)
+			break;
+		if (renew(p, &err)) {
+			wait = RENEW_RETRY;
+			continue;
+		}
+		renewer_sleep(p, host_mono() + (uint64_t)(wait * 1e9));
+		if (err.code != TKVM_OK && wait < RENEW_RETRY_MAX)
+			wait *= 2;
+	}
+	(void)pthread_mutex_unlock(&p->mtx);
+	return (NULL);
+}
+
+static void
+renewer_start(struct tkvm_pool *p)
+{
+	pthread_condattr_t a;
+	int i;
+
+	AZ(pthread_condattr_init(&a));
+	AZ(pthread_condattr_setclock(&a, CLOCK_MONOTONIC));
+	AZ(pthread_cond_init(&p->age, &a));
+	AZ(pthread_condattr_destroy(&a));
+	if (p->opt->image_max_age <= 0)
+		return;
+	i = pthread_create(&p->renewer, NULL, renewer_main, p);
+	if (i == 0)
+		p->has_renewer = 1;
+	else
+		machine_log(p->image->m, TKVM_LOG_ERROR, "tenant \"%s\": no "
+		    "thread for image-max-age: %s", p->opt->tenant,
+		    strerror(i));
+}
+
+void
+tkvm_pool_renewed(struct tkvm_pool *p, tkvm_renewed_f *f, void *priv)
+{
+
+	CHECK_OBJ_NOTNULL(p, POOL_MAGIC);
+	(void)pthread_mutex_lock(&p->mtx);
+	p->renewed_priv = priv;
+	p->renewed = f;
+	(void)pthread_mutex_unlock(&p->mtx);
 }
 
 /* ---- life ---------------------------------------------------------------------------------- */
@@ -171,6 +315,14 @@ tkvm_pool_new(struct tkvm_image *img, struct tkvm_error *err)
 		FREE_OBJ(p);
 		return (NULL);
 	}
+	p->opt = tkvm_options_dup(img->opt);
+	if (p->opt == NULL) {
+		(void)err_set(err, TKVM_E_MEMORY, "tenant \"%s\": out of "
+		    "memory", img->opt->tenant);
+		tkvm_fork_free(&p->ready);
+		FREE_OBJ(p);
+		return (NULL);
+	}
 	p->st.forks = p->st.created = 1;
 	tell_stats(p, p->ready);
 	AZ(pthread_mutex_init(&p->mtx, NULL));
@@ -185,8 +337,11 @@ tkvm_pool_new(struct tkvm_image *img, struct tkvm_error *err)
 		    img->opt->tenant, strerror(i));
 		tkvm_fork_free(&p->ready);
 		tkvm_image_unref(&p->image);
+		tkvm_options_free(&p->opt);
 		FREE_OBJ(p);
+		return (NULL);
 	}
+	renewer_start(p);
 	return (p);
 }
 
@@ -198,12 +353,15 @@ tkvm_pool_free(struct tkvm_pool **pp)
 
 	TAKE_OBJ_NOTNULL(p, pp, POOL_MAGIC);
 	(void)pthread_mutex_lock(&p->mtx);
-	p->stop = 1;
+	p->stop = p->cancel = 1;
 	(void)pthread_cond_signal(&p->work);
+	(void)pthread_cond_signal(&p->age);
 	while (p->st.busy > 0 || p->first != NULL)
 		(void)pthread_cond_wait(&p->idle, &p->mtx);
 	(void)pthread_mutex_unlock(&p->mtx);
 	(void)pthread_join(p->helper, NULL);
+	if (p->has_renewer)
+		(void)pthread_join(p->renewer, NULL);
 	while ((f = p->ready) != NULL) {
 		p->ready = f->next;
 		tkvm_fork_free(&f);
@@ -215,7 +373,9 @@ tkvm_pool_free(struct tkvm_pool **pp)
 	(void)pthread_mutex_destroy(&p->mtx);
 	(void)pthread_cond_destroy(&p->work);
 	(void)pthread_cond_destroy(&p->idle);
+	(void)pthread_cond_destroy(&p->age);
 	tkvm_image_unref(&p->image);
+	tkvm_options_free(&p->opt);
 	FREE_OBJ(p);
 }
 
@@ -243,7 +403,7 @@ pick_ready(struct tkvm_pool *p)
 static struct tkvm_fork *
 wait_in_queue(struct tkvm_pool *p)
 {
-	const double limit = p->image->opt->queue_time;
+	const double limit = p->opt->queue_time;
 	struct waiter w, **pw;
 	struct timespec ts;
 	uint64_t end;
@@ -305,18 +465,18 @@ drain(struct tkvm_fork *f, double seconds)
  * Without the lock: back to the frozen state.  Not 0: it has to be destroyed.
  */
 static int
-renew(struct tkvm_pool *p, struct tkvm_fork *f)
+refresh(struct tkvm_pool *p, struct tkvm_fork *f)
 {
 	struct tkvm_error err = { TKVM_OK, "" };
 
-	if (p->image->opt->drain_time > 0)
-		drain(f, p->image->opt->drain_time);
-	if (!p->image->opt->ephemeral)
+	if (p->opt->drain_time > 0)
+		drain(f, p->opt->drain_time);
+	if (!p->opt->ephemeral)
 		return (f->m->err.code != TKVM_OK);	/* it died */
 	if (tkvm_fork_reset(f, &err) == 0)
 		return (0);
 	if (err.code != TKVM_OK)
-		machine_log(p->image->m, err.code == TKVM_E_LIMIT ?
+		machine_log(f->image->m, err.code == TKVM_E_LIMIT ?
 		    TKVM_LOG_INFO : TKVM_LOG_ERROR, "%s", err.text);
 	return (-1);
 }
@@ -327,7 +487,7 @@ retire(struct tkvm_pool *p, struct tkvm_fork *f, int failed)
 {
 
 	tell_stats(p, f);
-	if (failed && p->image->opt->ephemeral)
+	if (failed && p->opt->ephemeral)
 		p->st.reset_failures++;
 	f->next = p->broken;
 	p->broken = f;
@@ -344,7 +504,7 @@ take_parked(struct tkvm_pool *p)
 	while ((f = p->parked) != NULL) {
 		p->parked = f->next;
 		(void)pthread_mutex_unlock(&p->mtx);
-		failed = renew(p, f);
+		failed = refresh(p, f);
 		(void)pthread_mutex_lock(&p->mtx);
 		if (!failed)
 			return (f);
@@ -379,7 +539,7 @@ tkvm_pool_take(struct tkvm_pool *p, double *queued, struct tkvm_error *err)
 	uint64_t t0;
 
 	CHECK_OBJ_NOTNULL(p, POOL_MAGIC);
-	o = p->image->opt;
+	o = p->opt;
 	limit = o->queue_limit > 0 ? o->queue_limit : 4 * p->want;
 	*queued = 0;
 	(void)pthread_mutex_lock(&p->mtx);
@@ -410,13 +570,17 @@ tkvm_pool_give(struct tkvm_pool *p, struct tkvm_fork **pf, int broken)
 
 	CHECK_OBJ_NOTNULL(p, POOL_MAGIC);
 	TAKE_OBJ_NOTNULL(f, pf, FORK_MAGIC);
-	failed = !broken && renew(p, f) != 0;
+	failed = !broken && refresh(p, f) != 0;
 	(void)pthread_mutex_lock(&p->mtx);
 	p->st.busy--;
-	if (broken || failed) {
+	/* One of the image before goes when there is another for it. */
+	if (broken || failed ||
+	    (f->image != p->image && p->st.forks > p->want)) {
 		retire(p, f, failed);
 	} else {
 		tell_stats(p, f);
+		if (f->image != p->image)
+			(void)pthread_cond_signal(&p->work);
 		offer(p, f);
 	}
 	if (p->stop && p->st.busy == 0)

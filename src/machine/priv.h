@@ -112,6 +112,8 @@ int machine_settle(struct machine *, struct tkvm_error *);
 
 /* ---- fork.c, image.c ----------------------------------------------------------------- */
 
+#define MAX_GEN_AT	16	/* mappings of /dev/sysgenid */
+
 struct tkvm_image {
 	unsigned	magic;
 #define IMAGE_MAGIC	0x494d4147
@@ -126,10 +128,24 @@ struct tkvm_image {
 		struct sockaddr_storage sa;
 	} listener[TKVM_LISTENERS];
 	unsigned	nlistener;
+	/* Which request is it?  Forks tell at these addresses, too. */
+	_Atomic uint32_t generation;
+	uint64_t	gen_at[MAX_GEN_AT];
+	unsigned	ngen_at;
+	uint64_t	born;		/* host ns, at the freeze */
+	pthread_mutex_t	mtx;		/* of all that follows */
+	struct tkvm_image *next;	/* takes its place: renew.c */
+	int		renewing;	/* somebody boots it */
 	/* what forks have learned about the pages a request writes */
-	pthread_mutex_t	mtx;
 	uint32_t	*learned, nlearned;
 };
+
+/*
+ * A new image for an old one, booted here unless that was done.  NULL: *err;
+ * TKVM_OK there: somebody else is at it.
+ */
+struct tkvm_image *image_renew(struct tkvm_image *,
+    const volatile int *cancel, struct tkvm_error *);
 
 struct tkvm_fork {
 	unsigned	magic;

@@ -149,6 +149,7 @@ boot(struct srv *s, int sfd, const char *stats, struct tkvm_error *err)
 		return (-1);
 	}
 	s->boots++;
+	tkvm_image_stats(s->image, &s->ist);
 	logf_line(TKVM_LOG_INFO, "tenant \"%s\": booted in %.3f s",
 	    s->opt->tenant, s->boot_s);
 	return (0);
@@ -184,6 +185,8 @@ run(struct srv *s, int sfd, const char *stats, struct tkvm_error *err)
 	/* Workers hold signals back: they inherit the mask. */
 	if (listen_open(s, err) != 0 || workers_start(s, err) != 0)
 		return (-1);
+	/* The pool has it, until there is a newer one. */
+	tkvm_image_unref(&s->image);
 	serve_until_told(s, sfd, stats);
 	return (0);
 }

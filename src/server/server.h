@@ -172,6 +172,7 @@ struct srv {
 	struct conn	*_Atomic all;
 
 	struct counters	n;
+	struct tkvm_image_stats ist;	/* of the first image */
 	double		boot_s;
 	unsigned	boots;
 };

@@ -38,17 +38,17 @@ decimal(FILE *f, const char *name, double v)
 static void
 print_image(FILE *f, const struct srv *s)
 {
-	struct tkvm_image_stats st;
+	struct tkvm_pool_stats st;
 
 	(void)memset(&st, 0, sizeof st);
-	if (s->image != NULL)
-		tkvm_image_stats(s->image, &st);
-	number(f, "boots", s->boots);
+	if (s->pool != NULL)
+		tkvm_pool_stats(s->pool, &st);
+	number(f, "boots", s->boots + st.renewed);
 	decimal(f, "boot_seconds", s->boot_s);
-	number(f, "boot_kvm_exits", st.boot_exits);
-	number(f, "image_bytes", st.ram_bytes);
-	number(f, "guest_threads", st.threads);
-	number(f, "warmups", st.warmups);
+	number(f, "boot_kvm_exits", s->ist.boot_exits);
+	number(f, "image_bytes", s->ist.ram_bytes);
+	number(f, "guest_threads", s->ist.threads);
+	number(f, "warmups", s->ist.warmups);
 }
 
 static void
