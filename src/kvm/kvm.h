@@ -33,6 +33,9 @@ struct kvmhost {
 /* 0, or -1 with *err.  Probes at the first call. */
 int kvmhost_get(const struct kvmhost **, struct tkvm_error *err);
 
+/* cpuid_x86_64.c: what a guest may see of a table of KVM's; its XCR0 */
+uint64_t cpuid_reduce(struct kvm_cpuid2 *);
+
 /* ---- virtual machines ------------------------------------------------------ */
 
 struct vm {

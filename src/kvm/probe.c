@@ -135,7 +135,6 @@ cpuid_find(uint32_t fn, uint32_t idx)
 static int
 read_cpuid(struct tkvm_error *err)
 {
-	struct kvm_cpuid_entry2 *e;
 	unsigned n = 256;
 
 	free(host.cpuid);
@@ -147,24 +146,7 @@ read_cpuid(struct tkvm_error *err)
 	if (ioctl(host.fd, KVM_GET_SUPPORTED_CPUID, host.cpuid) != 0)
 		return (err_set(err, TKVM_E_KVM, "KVM_GET_SUPPORTED_CPUID: %s",
 		    strerror(errno)));
-	host.xcr0 = 0;
-	e = cpuid_find(0xd, 0);
-	if (e != NULL) {
-		/* x87, SSE, AVX; AVX-512 and AMX wait for XSAVE2 */
-		e->eax &= 7;
-		e->edx = 0;
-		host.xcr0 = e->eax;
-	}
-	e = cpuid_find(7, 0);
-	if (e != NULL) {
-		/* AVX-512 family, AMX, and protection keys (PKRU) */
-		e->ebx &= ~((1u << 16) | (1u << 17) | (1u << 21) | (1u << 26) |
-		    (1u << 27) | (1u << 28) | (1u << 30) | (1u << 31));
-		e->ecx &= ~((1u << 1) | (1u << 3) | (1u << 4) | (1u << 6) |
-		    (1u << 11) | (1u << 12) | (1u << 14));
-		e->edx &= ~((1u << 2) | (1u << 3) | (1u << 8) | (1u << 22) |
-		    (1u << 23) | (1u << 24) | (1u << 25));
-	}
+	host.xcr0 = cpuid_reduce(host.cpuid);
 	return (0);
 }
 

@@ -29,6 +29,7 @@ struct tkvm_image {
 #define IMAGE_MAGIC	0x464b494d
 	struct tkvm_options *opt;
 	double		boot_s;
+	unsigned	refs;		/* one thread has to do with them */
 };
 
 struct ring {
@@ -118,6 +119,7 @@ tkvm_boot(const struct tkvm_options *o, const volatile int *cancel,
 	AN(img);
 	img->opt = tkvm_options_dup(o);
 	AN(img->opt);
+	img->refs = 1;
 	return (img);
 }
 
@@ -126,6 +128,7 @@ tkvm_image_ref(struct tkvm_image *img)
 {
 
 	CHECK_OBJ_NOTNULL(img, IMAGE_MAGIC);
+	img->refs++;
 }
 
 void
@@ -134,6 +137,8 @@ tkvm_image_unref(struct tkvm_image **p)
 	struct tkvm_image *img;
 
 	TAKE_OBJ_NOTNULL(img, p, IMAGE_MAGIC);
+	if (--img->refs > 0)
+		return;
 	tkvm_options_free(&img->opt);
 	FREE_OBJ(img);
 }
@@ -634,6 +639,7 @@ tkvm_pool_new(struct tkvm_image *img, struct tkvm_error *err)
 	ALLOC_OBJ(p, POOL_MAGIC);
 	AN(p);
 	p->img = img;
+	tkvm_image_ref(img);
 	(void)pthread_mutex_init(&p->mtx, NULL);
 	(void)pthread_cond_init(&p->cond, NULL);
 	for (u = 0; u < img->opt->threads; u++) {
@@ -668,6 +674,7 @@ tkvm_pool_free(struct tkvm_pool **pp)
 		p->idle = f->next;
 		tkvm_fork_free(&f);
 	}
+	tkvm_image_unref(&p->img);
 	(void)pthread_mutex_destroy(&p->mtx);
 	(void)pthread_cond_destroy(&p->cond);
 	FREE_OBJ(p);
