@@ -22,6 +22,7 @@ struct kvmhost {
 	struct kvm_cpuid2 *cpuid;	/* given to every vCPU */
 	uint64_t	xcr0;		/* vector state a guest can have */
 	unsigned	xsave_size;	/* bytes of struct kvm_xsave in use */
+	unsigned	xsave2_size;	/* of KVM_GET_XSAVE2, or of that struct */
 	struct {
 		unsigned	off, size;
 	} xcomp[8];			/* its components from 2 (AVX) on */
@@ -90,6 +91,7 @@ struct vcpu {
 	uint64_t	error_code, cr2;
 	uint64_t	frame_rip, frame_cs, frame_rflags, frame_rsp;
 	uint64_t	exits;
+	struct vcpu_base *base;		/* verify-reset only */
 	char		why[100];
 };
 
@@ -116,8 +118,12 @@ void vcpu_set_kernel(struct vcpu *, uint64_t rip);
 /* Kicked in the blob, or nothing to change: just go on. */
 int vcpu_get_xsave(struct vcpu *, struct kvm_xsave *);
 int vcpu_set_xsave(struct vcpu *, const struct kvm_xsave *);
-/* Debug registers back to their reset values */
-int vcpu_clear_debug(struct vcpu *);
+/* kvmhost.xsave2_size bytes, with what is beyond struct kvm_xsave */
+int vcpu_get_xsave_all(struct vcpu *, void *);
+/* verify_x86_64.c: note what a new one is like; NULL or what differs */
+int vcpu_baseline(struct vcpu *);
+const char *vcpu_verify(struct vcpu *, const struct kvm_regs *, uint64_t fs,
+    uint64_t gs);
 /* The next vcpu_run() returns VX_INTR at once; async-signal and thread safe */
 void vcpu_kick(struct vcpu *);
 void vcpu_unkick(struct vcpu *);

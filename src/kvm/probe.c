@@ -111,6 +111,9 @@ check_caps(struct tkvm_error *err)
 	host.nr_slots = i > 0 ? (unsigned)i : 32;
 	host.has_msr_filter =
 	    ioctl(host.fd, KVM_CHECK_EXTENSION, KVM_CAP_X86_MSR_FILTER) > 0;
+	i = ioctl(host.fd, KVM_CHECK_EXTENSION, KVM_CAP_XSAVE2);
+	host.xsave2_size = i > (int)sizeof(struct kvm_xsave) ? (unsigned)i :
+	    sizeof(struct kvm_xsave);
 	i = ioctl(host.fd, KVM_GET_VCPU_MMAP_SIZE, 0UL);
 	if (i < (int)sizeof(struct kvm_run))
 		return (err_set(err, TKVM_E_KVM, "KVM_GET_VCPU_MMAP_SIZE: %d",

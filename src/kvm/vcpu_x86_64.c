@@ -194,6 +194,7 @@ vcpu_free(struct vcpu **pv)
 		(void)munmap(v->run, v->vm->host->run_size);
 	if (v->fd >= 0)
 		(void)close(v->fd);
+	free(v->base);
 	FREE_OBJ(v);
 }
 
@@ -469,14 +470,18 @@ vcpu_set_xsave(struct vcpu *v, const struct kvm_xsave *x)
 }
 
 int
-vcpu_clear_debug(struct vcpu *v)
+vcpu_get_xsave_all(struct vcpu *v, void *x)
 {
-	struct kvm_debugregs d;
+	uint32_t bv;
 
-	memset(&d, 0, sizeof d);
-	d.dr6 = 0xffff0ff0;
-	d.dr7 = 0x400;
-	return (ioctl(v->fd, KVM_SET_DEBUGREGS, &d) != 0 ? -errno : 0);
+	if (v->vm->host->xsave2_size <= sizeof(struct kvm_xsave))
+		return (vcpu_get_xsave(v, x));
+	if (ioctl(v->fd, KVM_GET_XSAVE2, x) != 0)
+		return (-errno);
+	memcpy(&bv, (uint8_t *)x + 512, sizeof bv);
+	bv |= 3;
+	memcpy((uint8_t *)x + 512, &bv, sizeof bv);
+	return (0);
 }
 
 void

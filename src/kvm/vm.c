@@ -18,8 +18,8 @@
  * refuse them all (#GP), so that none can carry a secret over a reset.  Needs
  * no KVM_CAP_X86_USER_SPACE_MSR.  Documentation/virt/kvm/api.rst 4.97
  */
-static void
-msr_filter(const struct vm *vm)
+static int
+msr_filter(const struct vm *vm, struct tkvm_error *err)
 {
 	struct kvm_msr_filter f;
 	uint8_t none[8] = { 0 };
@@ -31,8 +31,12 @@ msr_filter(const struct vm *vm)
 	f.ranges[0].base = 0;
 	f.ranges[0].bitmap = none;
 	/* Kernels before 5.10 have no filter: ring 3 cannot reach MSRs. */
-	if (vm->host->has_msr_filter)
-		(void)ioctl(vm->fd, KVM_X86_SET_MSR_FILTER, &f);
+	if (!vm->host->has_msr_filter ||
+	    ioctl(vm->fd, KVM_X86_SET_MSR_FILTER, &f) == 0)
+		return (0);
+	return (err_set(err, TKVM_E_KVM, "this kernel's KVM takes no filter of "
+	    "model specific registers (KVM_X86_SET_MSR_FILTER): %s",
+	    strerror(errno)));
 }
 
 struct vm *
@@ -71,7 +75,8 @@ vm_new(const struct kvmhost *host, struct tkvm_error *err)
 		vm_free(&vm);
 		return (NULL);
 	}
-	msr_filter(vm);
+	if (msr_filter(vm, err) != 0)
+		vm_free(&vm);
 	return (vm);
 }
 

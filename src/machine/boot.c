@@ -482,6 +482,7 @@ freeze(struct tkvm_image *img, struct tkvm_error *err)
 		    machine_parked(m, u) == NULL)
 			return (err_set(err, TKVM_E_INTERNAL,
 			    "thread %u has no vector state", u));
+	verify_freeze(m);
 	m->stage = M_FROZEN;
 	m->nwaitfd = 0;
 	m->cancel = NULL;

@@ -62,6 +62,9 @@ fork_machine(struct tkvm_fork *f, struct tkvm_image *img,
 	if (m->vcpu == NULL)
 		return (-1);
 	m->as->vcpu = m->vcpu;
+	if (o->verify_reset && vcpu_baseline(m->vcpu) != 0)
+		return (err_set(err, TKVM_E_KVM, "verify-reset: cannot read a "
+		    "virtual CPU: %s", strerror(errno)));
 	m->wd = wd_new(m->vcpu, err);
 	if (m->wd == NULL)
 		return (-1);

@@ -165,6 +165,7 @@ struct machine {
 	struct kvm_xsave *xsave[MAX_THREADS];	/* of threads not in the vCPU */
 	struct hfile	*hfile[MAX_HFILE];
 	unsigned	hi_hfile;
+	uint64_t	hfile_sum;	/* an image's: verify.c */
 	struct fs	*fs;		/* view of the host: linux/perm.c */
 	/* What blocked calls wait for on the host; rebuilt when they are tried */
 	struct pollfd	waitfd[MAX_WAITFD];

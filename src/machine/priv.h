@@ -177,6 +177,7 @@ void machine_free(struct machine **);
 int machine_reset(struct machine *, struct tkvm_error *);
 void gk_marks(struct machine *);
 int machine_verify(struct machine *, struct tkvm_error *);
+void verify_freeze(struct machine *);
 
 /* ---- runner.c: a pinned thread per fork ---------------------------------------------- */
 

@@ -1,7 +1,7 @@
 /*-
  * SPDX-License-Identifier: BSD-2-Clause
  *
- * Putting a fork back to the frozen state, and proving it.
+ * Putting a fork back to the frozen state; verify.c proves it.
  */
 
 #include <stdio.h>
@@ -159,84 +159,5 @@ machine_reset(struct machine *m, struct tkvm_error *err)
 	m->woke_gen = m->gk->gen;
 	m->st.resets++;
 	m->st.reset_ns += host_mono() - t0;
-	return (0);
-}
-
-/* ---- verify-reset ---------------------------------------------------------------------- */
-
-/* Equal vector state: components that are not in use count as their initial
- * values.  Intel SDM vol. 1, 13.4 */
-static int
-xsave_equal(const struct kvmhost *h, const struct kvm_xsave *x,
-    const struct kvm_xsave *y)
-{
-	const uint8_t *a = (const void *)x, *b = (const void *)y;
-	static const uint8_t zero[sizeof *x];
-	uint64_t bva, bvb;
-	unsigned i;
-
-	memcpy(&bva, a + 512, 8);
-	memcpy(&bvb, b + 512, 8);
-	/* x87 control to opcode (the instruction pointers may move), MXCSR */
-	if (memcmp(a, b, 8) != 0 || memcmp(a + 24, b + 24, 4) != 0)
-		return (0);
-	/* ST and XMM registers */
-	if (memcmp(a + 32, b + 32, 128) != 0 ||
-	    memcmp(a + 160, b + 160, 256) != 0)
-		return (0);
-	for (i = 2; i < NELEM(h->xcomp); i++)
-		if (memcmp(
-		    ((bva >> i) & 1) ? a + h->xcomp[i].off : zero,
-		    ((bvb >> i) & 1) ? b + h->xcomp[i].off : zero,
-		    h->xcomp[i].size) != 0)
-			return (0);
-	return (1);
-}
-
-static const char *
-verify_host_side(struct machine *m)
-{
-	const struct machine *im = m->image;
-	struct kvm_xsave *x;
-	unsigned u;
-	int ok;
-
-	for (u = 0; u < MAX_HFILE; u++)
-		if (m->hfile[u] != im->hfile[u])
-			return ("open files");
-	/* both sides were made by copying bytes, padding included */
-	// NOLINTNEXTLINE(bugprone-suspicious-memory-comparison)
-	if (memcmp(&m->proc, &im->proc, sizeof m->proc) != 0)
-		return ("process state");
-	// NOLINTNEXTLINE(bugprone-suspicious-memory-comparison)
-	if (memcmp(m->thread, im->thread, sizeof m->thread) != 0)
-		return ("threads");
-	x = malloc(sizeof *x);
-	if (x == NULL)
-		return ("(out of memory)");
-	ok = vcpu_get_xsave(m->vcpu, x) == 0 &&
-	    xsave_equal(m->vm->host, x, im->xsave[m->proc.cur]);
-	free(x);
-	return (ok ? NULL : "vector registers");
-}
-
-/* After machine_reset(): is it the image again?  0, or -1 with *err. */
-int
-machine_verify(struct machine *m, struct tkvm_error *err)
-{
-	uint64_t bad, gpa = 0;
-	const char *what;
-
-	bad = as_verify(m->as, &gpa);
-	if (bad != 0)
-		return (err_set(err, TKVM_E_INTERNAL, "tenant \"%s\": "
-		    "verify-reset: %lu pages differ from the image, the first "
-		    "at guest physical 0x%lx", m->opt->tenant,
-		    (unsigned long)bad, (unsigned long)gpa));
-	what = verify_host_side(m);
-	if (what != NULL)
-		return (err_set(err, TKVM_E_INTERNAL, "tenant \"%s\": "
-		    "verify-reset: %s differ from the image", m->opt->tenant,
-		    what));
 	return (0);
 }

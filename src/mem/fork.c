@@ -393,21 +393,46 @@ page_is_zero(const uint8_t *p)
 }
 
 struct tables {
+	struct as	*as;
 	uint64_t	kept;		/* entries that name a kept frame */
 	uint64_t	bad, first;
 };
 
-/* An entry lies in a region, with its rights, and names an image or a kept
- * frame. */
+static uint64_t
+image_pte(const struct as *as, uint64_t gva)
+{
+	/* it only looks */
+	const uint64_t *pte = pt_leaf((struct as *)(uintptr_t)as->image, gva,
+	    0);
+
+	return (pte != NULL ? *pte : 0);
+}
+
+/* An entry of the image is in the fork's tables, too. */
+static int
+verify_image(struct as *im, uint64_t gva, uint64_t *pte, void *priv)
+{
+	struct tables *t = priv;
+	const uint64_t *own = pt_leaf(t->as, gva, 0);
+
+	(void)im;
+	if ((own == NULL || *own != *pte) && t->bad++ == 0)
+		t->first = gva;
+	return (0);
+}
+
+/* An entry lies in a region, with its rights, and is the image's, or names a
+ * kept frame where the image has none. */
 static int
 verify_one(struct as *as, uint64_t gva, uint64_t *pte, void *priv)
 {
 	const uint64_t gpa = *pte & PTE_ADDR;
+	const uint64_t was = image_pte(as, gva);
 	struct tables *t = priv;
 	const struct vma *v;
 
 	v = as_find(as, gva);
-	if (v != NULL && (*pte & ~PTE_FILE) == pte_make(gpa, v->prot) &&
+	if ((was != 0 ? *pte == was : gpa >= as->lo) && v != NULL && (*pte & ~PTE_FILE) == pte_make(gpa, v->prot) &&
 	    !(*pte & PTE_FILE) == (v->file == 0) &&
 	    (gpa < as->lo || bit_get(&as->kept, (gpa - as->lo) / PAGE_SZ))) {
 		t->kept += gpa >= as->lo;
@@ -421,9 +446,11 @@ verify_one(struct as *as, uint64_t gva, uint64_t *pte, void *priv)
 static uint64_t
 verify_tables(struct as *as, uint64_t *first)
 {
-	struct tables t = { 0, 0, 0 };
+	struct tables t = { as, 0, 0, 0 };
 
 	(void)pt_each(as, GVA_USER_MIN, GVA_USER_END, verify_one, &t);
+	(void)pt_each((struct as *)(uintptr_t)as->image, GVA_USER_MIN,
+	    GVA_USER_END, verify_image, &t);
 	if (t.bad == 0 && t.kept + as->npt != as->nkept) {
 		t.bad = 1;		/* kept, and named nowhere */
 		t.first = ~0UL - 1;
