@@ -60,6 +60,10 @@ struct tkvm_options {
 	unsigned	max_main_memory, max_address_space,	/* MiB */
 			max_request_memory, limit_request_memory,
 			max_response_buffer, max_synth_body;
+	int		no_jail;	/* kvmserver only */
+	char		*audit;		/* file of refused accesses; or NULL */
+	unsigned	max_audit_bytes;
+
 	double		queue_time;				/* s */
 	unsigned	queue_limit;	/* 0: 4 * threads */
 	unsigned	max_log_bytes;	/* per request */

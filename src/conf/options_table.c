@@ -91,6 +91,16 @@ const struct opt_desc opt_table[] = {
 	    "MODE", "Permissions", "/tmp in memory, as at the start for "
 	    "each request: on, off, auto (unless it may be written)" },
 
+	{ "no-jail", 0, OPT_BOOL, OPT_CLI, F(no_jail), 0, 0, NULL,
+	    NULL, "Permissions", "do not lock kvmserver itself up (Landlock, "
+	    "system call filter)" },
+	{ "audit", 0, OPT_STRING, ALL, F(audit), 0, 0, NULL,
+	    "FILE", "Permissions", "write each refused access to FILE, as "
+	    "JSON, with the option that would allow it" },
+	{ "max-audit-bytes", 0, OPT_UINT, ALL, F(max_audit_bytes),
+	    0, 1073741824, "16777216", "BYTES", "Permissions",
+	    "that FILE may grow to" },
+
 	/* Limits */
 	{ "max-boot-time", 0, OPT_SECONDS, BOTH, F(max_boot_time),
 	    0.001, 86400, "20", "SECONDS", "Limits",

@@ -20,6 +20,7 @@
 
 #include "error.h"
 #include "obj.h"
+#include "server/jail.h"
 #include "server/server.h"
 
 struct boot {
@@ -228,6 +229,10 @@ run_main(const struct args *a)
 		return (1);
 	}
 	more_files();
+	/* Opens /dev/kvm; a failure is the boot's to tell. */
+	(void)tkvm_host_probe(NULL, &err);
+	err.code = TKVM_OK;
+	jail_enter(a);
 	s->opt = a->opt;
 	s->ep = s->wake = s->probe = -1;
 	TAILQ_INIT(&s->queue);

@@ -51,7 +51,7 @@ unit_tests() {
 		[ -x "$t" ] || continue
 		found=1
 		# A program ends with 77 when it cannot be run here.
-		(cd /tmp && timeout 300 "$t") > /tmp/unit.log 2>&1
+		(cd /tmp && GUESTDIR=$guest timeout 300 "$t") > /tmp/unit.log 2>&1
 		status=$?
 		case $status in
 		0) pass "unit/${t##*/}" ;;

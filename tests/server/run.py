@@ -28,6 +28,7 @@ import test_bad         # noqa: E402, F401
 import test_errors      # noqa: E402, F401
 import test_linux       # noqa: E402, F401
 import test_fresh       # noqa: E402, F401
+import test_jail        # noqa: E402, F401
 import test_options     # noqa: E402, F401
 
 
