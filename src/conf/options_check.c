@@ -5,6 +5,7 @@
  */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -137,12 +138,28 @@ check_listen(const struct tkvm_options *o, struct tkvm_error *err)
 }
 
 static int
+check_audit(const struct tkvm_options *o, struct tkvm_error *err)
+{
+	int fd;
+
+	if (o->audit == NULL)
+		return (0);
+	fd = open(o->audit, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC |
+	    O_NOCTTY | O_NONBLOCK, 0640);
+	if (fd < 0)
+		return (opt_err(o, err, TKVM_E_CONFIG,
+		    "audit: cannot write %s: %s", o->audit, strerror(errno)));
+	(void)close(fd);
+	return (0);
+}
+
+static int
 check_resolved(const struct tkvm_options *o, struct tkvm_error *err)
 {
 
 	if (check_cwd(o, err) != 0 || check_volumes(o, err) != 0 ||
 	    check_allow(o, err) != 0 || check_numbers(o, err) != 0 ||
-	    check_listen(o, err) != 0)
+	    check_listen(o, err) != 0 || check_audit(o, err) != 0)
 		return (-1);
 	return (program_check(o, o->program, err));
 }

@@ -18,6 +18,7 @@
 
 #include "conf/addr_rule.h"
 #include "conf/options.h"
+#include "linux/audit.h"
 #include "linux/sys_files.h"
 #include "obj.h"
 
@@ -219,12 +220,45 @@ net_allowed(const struct fs *fs, const struct sockaddr *sa, socklen_t len)
 	return (0);
 }
 
+/* A rule of deny-connect has it */
+static int
+is_denied(const struct fs *fs, const struct sockaddr *sa, socklen_t len)
+{
+	struct sockaddr_storage ss;
+	unsigned u;
+
+	(void)memset(&ss, 0, sizeof ss);
+	(void)memcpy(&ss, sa, len < sizeof ss ? len : sizeof ss);
+	any_to_loopback(&ss);
+	for (u = 0; u < fs->ndeny; u++)
+		if (addr_rule_match(fs->deny[u], (struct sockaddr *)&ss,
+		    sizeof ss))
+			return (1);
+	return (fs->deny_all);
+}
+
+static void
+audit_connect(struct machine *m, const struct sockaddr *sa, socklen_t len,
+    const char *text)
+{
+
+	if (m->fs == NULL || m->fs->audit < 0)
+		return;
+	if (sa->sa_family != AF_INET && sa->sa_family != AF_INET6)
+		audit_refused(m, "connect", text, NULL, NULL, NULL);
+	else if (is_denied(m->fs, sa, len))
+		audit_refused(m, "connect", text, NULL, NULL, "deny-connect");
+	else
+		audit_refused(m, "connect", text, "allow-connect", text, NULL);
+}
+
 int
 net_refuse(struct machine *m, const struct sockaddr *sa, socklen_t len)
 {
 	char text[ADDR_TEXT];
 
 	(void)addr_text(sa, len, text);
+	audit_connect(m, sa, len, text);
 	if (!m->opt->verbose || m->fs == NULL ||
 	    !fs_tell_once(m->fs, "connect", text))
 		return (-EACCES);

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "conf/options.h"
+#include "linux/audit.h"
 #include "linux/sys_files.h"
 #include "obj.h"
 
@@ -288,6 +289,11 @@ fs_get(struct machine *m)
 	if (fs == NULL)
 		return (NULL);
 	atomic_init(&fs->refs, 1);
+	atomic_init(&fs->audit_full, 0);
+	fs->audit = audit_open(m->opt);
+	if (fs->audit < -1)
+		machine_log(m, TKVM_LOG_ERROR, "audit: %s: %s", m->opt->audit,
+		    strerror(-fs->audit));
 	if (fs_fill(fs, m) != 0)
 		fs_unref(&fs);
 	m->fs = fs;
@@ -319,6 +325,8 @@ fs_unref(struct fs **p)
 	for (u = 0; u < fs->ndeny; u++)
 		free(fs->deny[u]);
 	free(fs->deny);
+	if (fs->audit >= 0)
+		(void)close(fs->audit);
 	free(fs->dns);
 	FREE_OBJ(fs);
 }
@@ -519,10 +527,35 @@ fs_is_rule(const struct fs *fs, const char *path)
 
 /* ---- refusals ------------------------------------------------------------------ */
 
+/* For what lies in a volume that volume's rights count. */
+static void
+audit_file(struct machine *m, const char *path, unsigned want,
+    const char *opt)
+{
+	const char *rel, *access = (want & PERM_W) ? "write" : "read";
+	char value[2 * PATH_MAX + 8];
+	const struct mount *mnt;
+	unsigned n;
+
+	if (m->fs == NULL || m->fs->audit < 0)
+		return;
+	n = fs_mount(m->fs, path, &rel);
+	if (n == 0 || n >= m->fs->nmnt) {
+		audit_refused(m, access, path, opt, path, NULL);
+		return;
+	}
+	mnt = &m->fs->mnt[n];
+	(void)snprintf(value, sizeof value, "%s:%s:rw", mnt->host,
+	    mnt->guest);
+	audit_refused(m, access, path, "volume", value, NULL);
+}
+
 int
 perm_refuse(struct machine *m, const char *path, unsigned want)
 {
 	const char *opt = (want & PERM_W) ? "allow-write" : "allow-read";
+
+	audit_file(m, path, want, opt);
 
 	/* What is not there either does not explain why a boot failed. */
 	if (m->stage == M_BOOT && (m->refused_by == NULL ||

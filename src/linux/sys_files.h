@@ -56,7 +56,7 @@ struct fs_rule {
 
 /*
  * The guest's view of the host: made at boot, shared by image and forks.
- * Immutable once the machine serves, but for the count and the bitmap.
+ * Immutable once the machine serves, but for what is atomic.
  */
 struct fs {
 	unsigned	magic;
@@ -77,6 +77,8 @@ struct fs {
 	int		deny_all, named; /* named: a rule has a host name */
 	char		*dns;		/* "nameserver ..." lines, or NULL */
 	char		boot_id[40];
+	int		audit;		/* descriptor, or -1 */
+	atomic_int	audit_full;	/* ... and its last line said so */
 	atomic_uchar	told[8192];	/* bitmap: refusals that were logged */
 };
 

@@ -251,9 +251,13 @@ subcommand(struct parse *p, const char *word)
 	for (u = 0; u < NELEM(later); u++)
 		if (strcmp(word, later[u]) == 0)
 			return (usage("%s: not in this version", word));
-	if (strcmp(word, "run") != 0)
-		return (usage("%s: no such subcommand, expected run", word));
-	p->cmd = CMD_RUN;
+	if (strcmp(word, "doctor") == 0)
+		p->cmd = CMD_DOCTOR;
+	else if (strcmp(word, "run") == 0)
+		p->cmd = CMD_RUN;
+	else
+		return (usage("%s: no such subcommand, expected run or doctor",
+		    word));
 	return (-1);
 }
 
@@ -388,6 +392,10 @@ finish_all(const struct parse *p, struct args *a)
 		(void)printf("kvmserver %s\n", PACKAGE_VERSION);
 		return (0);
 	}
+	if (p->cmd == CMD_DOCTOR && p->nprogram > 0)
+		return (usage("doctor: expected nothing behind it"));
+	if (p->cmd == CMD_DOCTOR)
+		return (doctor_main());
 	a->opt = tkvm_options_new(NULL);
 	if (a->opt == NULL)
 		return (usage("out of memory"));
@@ -403,7 +411,7 @@ finish_all(const struct parse *p, struct args *a)
 		return (0);
 	}
 	if (p->cmd == CMD_NONE)
-		return (usage("expected a subcommand: run"));
+		return (usage("expected a subcommand: run or doctor"));
 	a->cmd = p->cmd;
 	if (p->stats != NULL && (a->stats = strdup(p->stats)) == NULL)
 		return (usage("out of memory"));

@@ -97,10 +97,12 @@ help_print(int all)
 {
 
 	(void)printf(
-	    "Usage: kvmserver [OPTIONS] run [OPTIONS] PROGRAM ARGS...\n\n"
+	    "Usage: kvmserver [OPTIONS] run [OPTIONS] PROGRAM ARGS...\n"
+	    "       kvmserver doctor\n\n"
 	    "Boots a program, an HTTP server for Linux, once in a virtual "
 	    "machine, and\nserves requests from forks of it.  What the "
-	    "program may touch is nothing,\nunless allowed.  ++ ends ARGS.\n\n"
+	    "program may touch is nothing,\nunless allowed.  ++ ends ARGS.  doctor looks at this "
+	    "host,\nand says what to do.\n\n"
 	    "General\n");
 	print_line('c', "config", "FILE", 0, "read options from FILE [" 
 	    "kvmserver.toml, if it is there]");

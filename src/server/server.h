@@ -178,7 +178,7 @@ struct srv {
 };
 
 /* args.c */
-enum command { CMD_NONE, CMD_RUN };
+enum command { CMD_NONE, CMD_RUN, CMD_DOCTOR };
 struct args {
 	struct tkvm_options *opt;
 	enum command	cmd;
@@ -190,6 +190,9 @@ void args_free(struct args *);
 
 /* help.c */
 void help_print(int all);
+
+/* doctor.c: look at the host; the exit status */
+int doctor_main(void);
 
 /* run.c */
 int run_main(const struct args *);

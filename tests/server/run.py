@@ -25,6 +25,8 @@ os.environ.setdefault("GUESTDIR", os.path.join(top, "tests", "guest"))
 import harness          # noqa: E402  needs the environment
 import test_good        # noqa: E402, F401
 import test_bad         # noqa: E402, F401
+import test_audit       # noqa: E402, F401
+import test_doctor      # noqa: E402, F401
 import test_errors      # noqa: E402, F401
 import test_linux       # noqa: E402, F401
 import test_fresh       # noqa: E402, F401

@@ -91,7 +91,8 @@ tkvm_host_probe(struct tkvm_host *h, struct tkvm_error *err)
 {
 
 	(void)err;
-	(void)memset(h, 0, sizeof *h);
+	if (h != NULL)
+		(void)memset(h, 0, sizeof *h);
 	return (0);
 }
 

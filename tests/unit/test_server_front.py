@@ -48,7 +48,8 @@ class Server:
     def read_log(self):
         for line in self.proc.stderr:
             line = line.decode().rstrip("\n")
-            self.log.append(line)
+            if " jail: " not in line:
+                self.log.append(line)
             m = re.search(r"serving (\S+)$", line)
             if m:
                 self.addr = m.group(1)
@@ -691,7 +692,7 @@ def test_command_line():
         assert (rv, out, err) == (status, "", text), (rv, out, err)
 
     see = " (see kvmserver --help)\n"
-    fails(2, "kvmserver: expected a subcommand: run" + see)
+    fails(2, "kvmserver: expected a subcommand: run or doctor" + see)
     fails(2, "kvmserver: run: expected PROGRAM" + see, "run")
     fails(2, "kvmserver: snapshot: not in this version" + see, "snapshot",
           "x")
@@ -699,7 +700,8 @@ def test_command_line():
     fails(2, "kvmserver: storage: not in this version" + see, "storage")
     fails(2, "kvmserver: storage: not in this version" + see, "run", PROGRAM,
           "a", "++", "storage", "x")
-    fails(2, "kvmserver: walk: no such subcommand, expected run" + see,
+    fails(2, "kvmserver: walk: no such subcommand, expected run or "
+          "doctor" + see,
           "walk")
     fails(2, "kvmserver: --thread-s: no such option, did you mean --threads?"
           + see, "--thread-s=2", "run", PROGRAM)
