@@ -82,8 +82,8 @@ number(const char *path, long otherwise)
 {
 	char line[64];
 
-	return (first_line(path, line, sizeof line) == 0 ? atol(line) :
-	    otherwise);
+	return (first_line(path, line, sizeof line) == 0 ?
+	    strtol(line, NULL, 10) : otherwise);
 }
 
 /* ---- KVM ------------------------------------------------------------------- */
