@@ -176,11 +176,16 @@ http.server.HTTPServer(("127.0.0.1", 8080), Handler).serve_forever()
 
 
 def aging(folder, *options):
+    """With as few rights as it needs: images are booted in the jail, and look
+    up a name each time."""
+    folder = os.path.realpath(folder)
     program = os.path.join(folder, "aging.py")
     with open(program, "wb") as f:
         f.write(AGING)
     return Server([PYTHON, program, os.path.join(folder, "no-more")], "-e",
-                  "-t2", *options)
+                  "-t2", "--allow-connect=localhost:1", *options,
+                  allow=("--allow-listen", "--allow-read=/usr,/lib,/lib64,"
+                         "/etc," + folder))
 
 
 @test
