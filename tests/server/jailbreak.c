@@ -69,6 +69,7 @@ try_all(void)
 	    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	const char *dir = getenv("JAILBREAK_DIR");
 	char path[4096];
+	long pid;
 	int fd;
 
 	say("read-secret", open("/etc/shadow", O_RDONLY));
@@ -92,7 +93,10 @@ try_all(void)
 	say("packet", socket(AF_PACKET, SOCK_RAW, 0));
 	say("kill", kill(1, 0));
 	say("tgkill", syscall(SYS_tgkill, 1, 1, 0));
-	say("clone", syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, 0));
+	pid = syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, 0);
+	if (pid == 0)
+		_exit(0);
+	say("clone", pid);
 	say("prctl", syscall(SYS_prctl, 38, 0, 0, 0, 0));
 	say("sethostname", sethostname("x", 1));
 }
