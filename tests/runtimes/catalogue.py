@@ -150,6 +150,9 @@ def folder():
         source, copy = os.path.join(HERE, f), os.path.join(where, f)
         if os.path.realpath(source) == os.path.realpath(copy):
             continue
+        # make would find a copy of the test itself before the test
+        if f in ("run.py", "catalogue.py"):
+            continue
         if not os.path.isfile(source) or not f.endswith(
                 (".py", ".js", ".mjs", ".go", ".rs", ".pl", ".lua", ".json",
                  ".rb")):
