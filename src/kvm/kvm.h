@@ -86,6 +86,7 @@ struct vcpu {
 	int		flush;		/* drop the TLB at the next entry */
 	int		dead;		/* VX_BROKEN: not to be used again */
 	int		interrupted;	/* the last exit was VX_INTR */
+	int		debug_used;	/* #DB was raised: DR6 is not as it was */
 	uint64_t	back_rip;	/* in the blob, behind the out */
 	unsigned	vector;
 	uint64_t	error_code, cr2;
@@ -118,6 +119,8 @@ void vcpu_set_kernel(struct vcpu *, uint64_t rip);
 /* Kicked in the blob, or nothing to change: just go on. */
 int vcpu_get_xsave(struct vcpu *, struct kvm_xsave *);
 int vcpu_set_xsave(struct vcpu *, const struct kvm_xsave *);
+/* Debug registers as in a new vCPU, if need be; 0 or -errno */
+int vcpu_reset_debug(struct vcpu *);
 /* kvmhost.xsave2_size bytes, with what is beyond struct kvm_xsave */
 int vcpu_get_xsave_all(struct vcpu *, void *);
 /* verify_x86_64.c: note what a new one is like; NULL or what differs */

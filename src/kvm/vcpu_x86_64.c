@@ -242,6 +242,8 @@ exit_fault(struct vcpu *v, unsigned vector)
 	if (rsp < GVA_IST_TOP - PAGE_SZ || rsp > GVA_IST_TOP - n * 8 ||
 	    (rsp & 7) != 0)
 		return (broken(v, "exception without a frame", vector));
+	if (vector == 1)
+		v->debug_used = 1;
 	memcpy(f, v->ram + GPA_IST + (rsp - (GVA_IST_TOP - PAGE_SZ)), n * 8);
 	v->vector = vector;
 	v->error_code = has_code ? f[0] : 0;
@@ -481,6 +483,23 @@ vcpu_get_xsave_all(struct vcpu *v, void *x)
 	memcpy(&bv, (uint8_t *)x + 512, sizeof bv);
 	bv |= 3;
 	memcpy((uint8_t *)x + 512, &bv, sizeof bv);
+	return (0);
+}
+
+int
+vcpu_reset_debug(struct vcpu *v)
+{
+	struct kvm_debugregs d;
+
+	/* what an interrupt has cut short may have been #DB */
+	if (!v->debug_used && !v->interrupted)
+		return (0);
+	memset(&d, 0, sizeof d);
+	d.dr6 = 0xffff0ff0;
+	d.dr7 = 0x400;
+	if (ioctl(v->fd, KVM_SET_DEBUGREGS, &d) != 0)
+		return (-errno);
+	v->debug_used = 0;
 	return (0);
 }
 

@@ -137,6 +137,9 @@ machine_reset(struct machine *m, struct tkvm_error *err)
 	if (vcpu_set_xsave(m->vcpu, im->xsave[m->proc.cur]) != 0)
 		return (err_set(err, TKVM_E_KVM, "tenant \"%s\": KVM_SET_XSAVE "
 		    "failed", m->opt->tenant));
+	if (vcpu_reset_debug(m->vcpu) != 0)
+		return (err_set(err, TKVM_E_KVM, "tenant \"%s\": "
+		    "KVM_SET_DEBUGREGS failed", m->opt->tenant));
 	m->stage = M_FROZEN;
 	m->pend = PEND_USER;
 	m->bases_ok = 1;
