@@ -12,6 +12,7 @@
 
 #include <string.h>
 
+#include "linux/dispatch.h"
 #include "machine/priv.h"
 
 #define NR_FUTEX	202
@@ -78,6 +79,7 @@ give(struct machine *m, unsigned i)
 	struct thread *t = &m->thread[i];
 	struct gk_thr_area *to = area(m, i);
 	const struct kvm_xsave *x;
+	uint64_t bv;
 
 	as_mark(m->as, GPA_THR_AREA + i * sizeof *to, sizeof *to);
 	if (!m->xs_blob[i]) {
@@ -87,6 +89,10 @@ give(struct machine *m, unsigned i)
 		memcpy(to->xsave, x, sizeof to->xsave);
 		/* the standard form, whatever KVM says of itself there */
 		memset(to->xsave + XSAVE_HEADER + 8, 0, 56);
+		/* XRSTOR faults on others, whatever it is to restore */
+		memcpy(&bv, to->xsave + XSAVE_HEADER, 8);
+		bv = (bv & THR_XMASK) | 3;
+		memcpy(to->xsave + XSAVE_HEADER, &bv, 8);
 		m->xs_blob[i] = 1;
 	}
 	regs_give(to, t);
@@ -189,12 +195,13 @@ regs_take(struct thread *t, const struct gk_thr_area *from)
 	t->gs_base = from->gs;
 }
 
+/* It is inside this call. */
 static void
-wait_take(struct thread *t, const struct gk_thr *q)
+call_take(struct thread *t, uint64_t nr)
 {
 
 	t->state = T_WAIT;
-	t->nr = NR_FUTEX;
+	t->nr = nr;
 	t->a[0] = t->regs.rdi;
 	t->a[1] = t->regs.rsi;
 	t->a[2] = t->regs.rdx;
@@ -203,9 +210,14 @@ wait_take(struct thread *t, const struct gk_thr *q)
 	t->a[5] = t->regs.r9;
 	t->deadline = ~0UL;
 	t->progress = 0;
-	t->futex = q->addr;
-	t->futex_bits = q->bits;
-	t->futex_seq = q->seq;
+}
+
+/* A call that the blob can make, so one of the in-memory kernel's */
+static int
+is_call(uint64_t nr)
+{
+
+	return (nr < SYS_MAX && (sys_table[nr].flags & SYS_GK) != 0);
 }
 
 static void
@@ -223,11 +235,18 @@ take(struct machine *m, unsigned i)
 	m->xs_blob[i] = 1;
 	t->state = T_RUN;
 	t->futex = 0;
-	t->restart = t->woken = 0;
-	if (q.state == THR_WAIT && q.addr % 4 == 0 && q.addr < GVA_USER_END)
-		wait_take(t, &q);
-	else if (q.state == THR_RETRY)
-		t->regs.rip -= 2;	/* onto the `syscall` */
+	t->restart = t->woken = t->first = 0;
+	if (q.state == THR_WAIT && q.addr % 4 == 0 && q.addr < GVA_USER_END) {
+		call_take(t, NR_FUTEX);
+		t->futex = q.addr;
+		t->futex_bits = q.bits;
+		t->futex_seq = q.seq;
+	} else if (q.state == THR_RETRY && is_call(a.rax)) {
+		/* made by the VMM soon: signals and time-outs count from now */
+		call_take(t, a.rax);
+		t->first = 1;
+		m->futex_woke = 1;
+	}
 }
 
 void

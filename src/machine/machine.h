@@ -50,6 +50,7 @@ struct thread {
 	uint8_t		restart;	/* the handler has blocked before */
 	uint8_t		woken;		/* a futex wake reached it */
 	uint8_t		in_sigsuspend;	/* oldmask is to be restored */
+	uint8_t		first;		/* waits, but the VMM has not tried yet */
 	int32_t		tid;
 	/* Where it was, user mode: a waiting thread is inside its call with
 	 * RIP behind the `syscall`, RAX not yet set. */

@@ -154,6 +154,11 @@ switch_to(struct machine *m, unsigned i)
 	}
 	account(m);
 	x = machine_parked(m, i);
+	if (x == NULL && m->xs_blob[i]) {
+		machine_fail(m, TKVM_E_MEMORY, "no memory for a thread's "
+		    "state");
+		return (-1);
+	}
 	m->xs_blob[i] = 0;
 	m->proc.cur = i;
 	m->exit_of = -1;
@@ -179,7 +184,7 @@ machine_now(struct machine *m, unsigned i)
 	m->exit_of = -1;
 	t->state = T_RUN;
 	t->futex = 0;
-	t->restart = t->woken = 0;
+	t->restart = t->woken = t->first = 0;
 	vvar_update(m);
 }
 
@@ -244,7 +249,8 @@ retry(struct machine *m, struct thread *t)
 	int64_t r;
 
 	t->seen_gen = m->gk->gen;
-	t->restart = 1;
+	t->restart = !t->first;
+	t->first = 0;
 	r = linux_call(m, t);
 	if (r == SYS_BLOCK)
 		return;
@@ -365,7 +371,7 @@ on_syscall(struct machine *m)
 	t->a[3] = t->regs.r10;
 	t->a[4] = t->regs.r8;
 	t->a[5] = t->regs.r9;
-	t->restart = 0;
+	t->restart = t->first = 0;
 	t->woken = 0;
 	futex_deferred(m);
 	flags = t->nr < SYS_MAX ? sys_table[t->nr].flags : 0;

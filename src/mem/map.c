@@ -606,6 +606,7 @@ as_clear(struct as *as, uint64_t addr, uint64_t len)
 	const struct vma *v;
 	uint64_t s, e;
 
+	(void)later_settle(as, addr, end);
 	for (v = as_next(as, addr); v != NULL && v->start < end;
 	    v = as_next(as, v->end)) {
 		s = v->start > addr ? v->start : addr;

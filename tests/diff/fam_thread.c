@@ -9,7 +9,9 @@
 
 #include <linux/futex.h>
 #include <linux/sched.h>
+#include <poll.h>
 #include <sched.h>
+#include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -932,6 +934,106 @@ CASE(waits_of_all_kinds)
 	SHOW((long)sum);
 	SHOW(counter);
 	RET(close(fds[0]));
+}
+
+/* ---- a signal for one that waits while another runs ------------------------------------ */
+
+static uint32_t go;
+static pthread_t waits_there;
+static volatile sig_atomic_t handled;
+
+static void
+count_signal(int sig)
+{
+
+	(void)sig;
+	handled++;
+}
+
+static void
+spin_ms(unsigned ms)
+{
+	struct timespec a, b;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &a);
+	do
+		(void)clock_gettime(CLOCK_MONOTONIC, &b);
+	while ((b.tv_sec - a.tv_sec) * 1000 + (b.tv_nsec - a.tv_nsec) /
+	    1000000 < (long)ms);
+}
+
+static void *
+signals_main(void *p)
+{
+
+	while (__atomic_load_n(&go, __ATOMIC_SEQ_CST) == 0)
+		(void)syscall(SYS_futex, &go, FUTEX_WAIT_PRIVATE, 0, NULL);
+	/* without a wait of its own: with several CPUs, too, it waits then */
+	spin_ms(2);
+	(void)pthread_kill(waits_there, SIGUSR1);
+	ms_sleep(20);
+	/* for a read that goes on */
+	(void)!write(*(int *)p, "x", 1);
+	return (NULL);
+}
+
+/* Wake the other thread, and wait at once: it runs when this one waits. */
+static int
+signalled_once(char how, int flags)
+{
+	struct sigaction sa = { .sa_handler = count_signal, .sa_flags = flags };
+	struct epoll_event ev;
+	struct pollfd pf;
+	pthread_t t;
+	int fds[2], ep = epoll_create1(0), r;
+	char c;
+
+	(void)!pipe(fds);
+	(void)sigaction(SIGUSR1, &sa, NULL);
+	handled = 0;
+	go = 0;
+	waits_there = pthread_self();
+	t = thread_start(signals_main, &fds[1]);
+	ms_sleep(20);
+	pf.fd = fds[0];
+	pf.events = 0;
+	__atomic_store_n(&go, 1, __ATOMIC_SEQ_CST);
+	(void)syscall(SYS_futex, &go, FUTEX_WAKE_PRIVATE, 1);
+	if (how == 'e')
+		r = epoll_wait(ep, &ev, 1, 200);
+	else if (how == 'p')
+		r = poll(&pf, 1, 200);
+	else
+		r = (int)read(fds[0], &c, 1);
+	r = r < 0 ? errno : 0;
+	(void)pthread_join(t, NULL);
+	(void)close(ep);
+	(void)close(fds[0]);
+	(void)close(fds[1]);
+	(void)signal(SIGUSR1, SIG_DFL);
+	return (r);
+}
+
+/* Where there are more CPUs the signal may come before the wait. */
+static void
+signalled_in(const char *how, int flags)
+{
+	int i, r = 0;
+
+	for (i = 0; i < 10 && r == 0; i++)
+		r = signalled_once(*how, flags);
+	say("%s: %s, handled %d", how, errno_name(r), (int)handled);
+}
+
+CASE(signal_while_another_runs)
+{
+
+	signalled_in("epoll_wait", 0);
+	signalled_in("epoll_wait again", SA_RESTART);
+	signalled_in("poll", 0);
+	signalled_in("poll again", SA_RESTART);
+	signalled_in("read", 0);
+	say("read again: %s", errno_name(signalled_once('r', SA_RESTART)));
 }
 
 static void *
