@@ -37,6 +37,7 @@ static struct kvmhost fake_host = {
 	.pub = { .entry = TKVM_RING3 },
 	.xcr0 = 7,
 	.xsave_size = FAKE_XSIZE,
+	.xsave2_size = sizeof(struct kvm_xsave),
 	.xcomp = { [2] = { 576, 256 } },
 	.nr_slots = FAKE_SLOTS,
 };
@@ -524,14 +525,6 @@ vcpu_set_xsave(struct vcpu *v, const struct kvm_xsave *x)
 	return (0);
 }
 
-int
-vcpu_clear_debug(struct vcpu *v)
-{
-
-	(void)v;
-	return (0);
-}
-
 void
 vcpu_kick(struct vcpu *v)
 {
@@ -544,4 +537,39 @@ vcpu_unkick(struct vcpu *v)
 {
 
 	(void)v;
+}
+
+int
+vcpu_reset_debug(struct vcpu *v)
+{
+
+	(void)v;
+	return (0);
+}
+
+int
+vcpu_baseline(struct vcpu *v)
+{
+
+	(void)v;
+	return (0);
+}
+
+const char *
+vcpu_verify(struct vcpu *v, const struct kvm_regs *regs, uint64_t fs,
+    uint64_t gs)
+{
+
+	(void)v;
+	(void)regs;
+	(void)fs;
+	(void)gs;
+	return (NULL);
+}
+
+int
+vcpu_get_xsave_all(struct vcpu *v, void *x)
+{
+
+	return (vcpu_get_xsave(v, x));
 }
