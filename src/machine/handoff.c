@@ -73,13 +73,27 @@ regs_give(struct gk_thr_area *to, const struct thread *t)
 	to->gs = t->gs_base;
 }
 
+/*
+ * The standard form, whatever KVM or the program say there, with x87 and SSE
+ * (see vcpu_get_xsave()) and no component that XRSTOR would fault on.
+ */
+static void
+xsave_header(uint8_t *x)
+{
+	uint64_t bv;
+
+	memcpy(&bv, x + XSAVE_HEADER, 8);
+	bv = (bv & THR_XMASK) | 3;
+	memcpy(x + XSAVE_HEADER, &bv, 8);
+	memset(x + XSAVE_HEADER + 8, 0, 56);
+}
+
 static int
 give(struct machine *m, unsigned i)
 {
 	struct thread *t = &m->thread[i];
 	struct gk_thr_area *to = area(m, i);
 	const struct kvm_xsave *x;
-	uint64_t bv;
 
 	as_mark(m->as, GPA_THR_AREA + i * sizeof *to, sizeof *to);
 	if (!m->xs_blob[i]) {
@@ -87,12 +101,7 @@ give(struct machine *m, unsigned i)
 		if (x == NULL)
 			return (-1);
 		memcpy(to->xsave, x, sizeof to->xsave);
-		/* the standard form, whatever KVM says of itself there */
-		memset(to->xsave + XSAVE_HEADER + 8, 0, 56);
-		/* XRSTOR faults on others, whatever it is to restore */
-		memcpy(&bv, to->xsave + XSAVE_HEADER, 8);
-		bv = (bv & THR_XMASK) | 3;
-		memcpy(to->xsave + XSAVE_HEADER, &bv, 8);
+		xsave_header(to->xsave);
 		m->xs_blob[i] = 1;
 	}
 	regs_give(to, t);
@@ -201,13 +210,7 @@ call_take(struct thread *t, uint64_t nr)
 {
 
 	t->state = T_WAIT;
-	t->nr = nr;
-	t->a[0] = t->regs.rdi;
-	t->a[1] = t->regs.rsi;
-	t->a[2] = t->regs.rdx;
-	t->a[3] = t->regs.r10;
-	t->a[4] = t->regs.r8;
-	t->a[5] = t->regs.r9;
+	machine_call_of(t, nr);
 	t->deadline = ~0UL;
 	t->progress = 0;
 }
@@ -278,15 +281,11 @@ handoff_take(struct machine *m)
 const struct kvm_xsave *
 handoff_xsave(struct machine *m, unsigned i, struct kvm_xsave *x)
 {
-	uint64_t bv;
 
 	if (x == NULL)
 		return (NULL);
 	memset(x, 0, sizeof *x);
 	memcpy(x, area(m, i)->xsave, sizeof area(m, i)->xsave);
-	memcpy(&bv, (uint8_t *)x + XSAVE_HEADER, 8);
-	bv = (bv & THR_XMASK) | 3;	/* see vcpu_get_xsave() */
-	memcpy((uint8_t *)x + XSAVE_HEADER, &bv, 8);
-	memset((uint8_t *)x + XSAVE_HEADER + 8, 0, 56);
+	xsave_header((uint8_t *)x);
 	return (x);
 }

@@ -82,6 +82,8 @@ void machine_gk_mark(struct gk_ctx *, const void *, size_t);
 /* ---- run.c -------------------------------------------------------------------------- */
 
 enum tkvm_run machine_run(struct machine *, int want_output);
+/* t makes this call, with the arguments in its registers. */
+void machine_call_of(struct thread *, uint64_t nr);
 /* Thread i is the one in the vCPU: the blob has changed to it. */
 void machine_now(struct machine *, unsigned i);
 /* Vector state of a thread that is not in the vCPU; NULL: none, or no memory */

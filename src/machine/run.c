@@ -350,6 +350,19 @@ pick(struct machine *m)
 
 /* ---- exits --------------------------------------------------------------------------- */
 
+void
+machine_call_of(struct thread *t, uint64_t nr)
+{
+
+	t->nr = nr;
+	t->a[0] = t->regs.rdi;
+	t->a[1] = t->regs.rsi;
+	t->a[2] = t->regs.rdx;
+	t->a[3] = t->regs.r10;
+	t->a[4] = t->regs.r8;
+	t->a[5] = t->regs.r9;
+}
+
 static void
 on_syscall(struct machine *m)
 {
@@ -364,13 +377,7 @@ on_syscall(struct machine *m)
 	t = machine_cur(m);
 	vcpu_user_regs(m->vcpu, &t->regs, &k);
 	m->exit_of = (int)m->proc.cur;
-	t->nr = t->regs.rax;
-	t->a[0] = t->regs.rdi;
-	t->a[1] = t->regs.rsi;
-	t->a[2] = t->regs.rdx;
-	t->a[3] = t->regs.r10;
-	t->a[4] = t->regs.r8;
-	t->a[5] = t->regs.r9;
+	machine_call_of(t, t->regs.rax);
 	t->restart = t->first = 0;
 	t->woken = 0;
 	futex_deferred(m);
