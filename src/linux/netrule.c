@@ -194,6 +194,32 @@ any_to_loopback(struct sockaddr_storage *ss)
 	}
 }
 
+/* As the rules have it: any address is this machine. */
+static struct sockaddr_storage
+rule_address(const struct sockaddr *sa, socklen_t len)
+{
+	struct sockaddr_storage ss;
+
+	(void)memset(&ss, 0, sizeof ss);
+	(void)memcpy(&ss, sa, len < sizeof ss ? len : sizeof ss);
+	any_to_loopback(&ss);
+	return (ss);
+}
+
+/* A rule of deny-connect has it */
+static int
+is_denied(const struct fs *fs, const struct sockaddr *sa, socklen_t len)
+{
+	struct sockaddr_storage ss = rule_address(sa, len);
+	unsigned u;
+
+	for (u = 0; u < fs->ndeny; u++)
+		if (addr_rule_match(fs->deny[u], (struct sockaddr *)&ss,
+		    sizeof ss))
+			return (1);
+	return (fs->deny_all);
+}
+
 int
 net_allowed(const struct fs *fs, const struct sockaddr *sa, socklen_t len)
 {
@@ -202,39 +228,16 @@ net_allowed(const struct fs *fs, const struct sockaddr *sa, socklen_t len)
 
 	if (sa->sa_family != AF_INET && sa->sa_family != AF_INET6)
 		return (0);
-	if (fs->deny_all)
+	if (is_denied(fs, sa, len))
 		return (0);
-	(void)memset(&ss, 0, sizeof ss);
-	(void)memcpy(&ss, sa, len < sizeof ss ? len : sizeof ss);
-	any_to_loopback(&ss);
-	for (u = 0; u < fs->ndeny; u++)
-		if (addr_rule_match(fs->deny[u], (struct sockaddr *)&ss,
-		    sizeof ss))
-			return (0);
 	if (fs->all_net)
 		return (1);
+	ss = rule_address(sa, len);
 	for (u = 0; u < fs->nnet; u++)
 		if (addr_rule_match(fs->net[u], (struct sockaddr *)&ss,
 		    sizeof ss))
 			return (1);
 	return (0);
-}
-
-/* A rule of deny-connect has it */
-static int
-is_denied(const struct fs *fs, const struct sockaddr *sa, socklen_t len)
-{
-	struct sockaddr_storage ss;
-	unsigned u;
-
-	(void)memset(&ss, 0, sizeof ss);
-	(void)memcpy(&ss, sa, len < sizeof ss ? len : sizeof ss);
-	any_to_loopback(&ss);
-	for (u = 0; u < fs->ndeny; u++)
-		if (addr_rule_match(fs->deny[u], (struct sockaddr *)&ss,
-		    sizeof ss))
-			return (1);
-	return (fs->deny_all);
 }
 
 static void
