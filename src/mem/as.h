@@ -12,6 +12,7 @@
 #include "mem/mem.h"
 #include "obj.h"
 
+#define LEAF_SPAN	(512 * PAGE_SZ)	/* of one table of the last level */
 #define MAX_VMAS	65530		/* vm.max_map_count */
 #define MAX_JOURNAL	(1u << 20)	/* page table stores of one request */
 #define MAX_SLOTS	16
@@ -167,6 +168,8 @@ uint64_t vmas_gap(const struct vmas *, uint64_t len, uint64_t top);
 /* fault.c: 0 retry; -EFAULT no VMA; -EACCES forbidden; -ENOMEM; -ENXIO: behind
  * the end of a file */
 int as_fault(struct as *, uint64_t gva, unsigned access);
+/* [gva, gva+len) will be written soon, in private memory */
+void as_expect(struct as *, uint64_t gva, uint64_t len);
 /* frames for [gva, gva+len), regardless of protection; 0 or -errno */
 int as_populate(struct as *, uint64_t gva, uint64_t len);
 

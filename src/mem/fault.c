@@ -11,15 +11,19 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "mem/as.h"
 
 #define WINDOW_MIN	16UL
 #define WINDOW_BOOT_MIN	64UL	/* frames that are not touched cost nothing */
 #define WINDOW_BOOT	512UL
+#define BACK		32UL		/* more would be memory nobody uses */
 #define WINDOW_FORK	64UL
 #define GUARD_GAP	(256 * PAGE_SZ)	/* below what grows, stack_guard_gap */
 #define GROW_MAX	(8UL << 20)	/* RLIMIT_STACK */
+#define EXPECT_MIN	(32UL << 10)	/* smaller ones may not be used */
+#define EXPECT_MAX	(1UL << 20)	/* larger ones are reservations */
 
 static int
 allows(unsigned prot, unsigned access)
@@ -43,6 +47,24 @@ pte_allows(uint64_t pte, unsigned access)
 	if (access & AS_X)
 		return (!(pte & PTE_NX));
 	return (1);
+}
+
+/*
+ * Host memory for the first of n frames that a booting program will use: a
+ * call for all of them costs less than KVM's faults one by one, and KVM maps
+ * neighbours along that are there.  A kernel before 5.14 does not know it.
+ */
+static void
+back(const struct as *as, uint64_t gpa, uint64_t n)
+{
+
+#ifdef MADV_POPULATE_WRITE
+	if (as->image == NULL)
+		(void)madvise(as->base + gpa, (n < BACK ? n : BACK) * PAGE_SZ,
+		    MADV_POPULATE_WRITE);
+#else
+	(void)as, (void)gpa, (void)n;
+#endif
 }
 
 /* Map the absent pages among n at gva (one leaf table) to fresh frames. */
@@ -76,6 +98,7 @@ map_window(struct as *as, const struct vma *v, uint64_t gva, uint64_t n)
 	}
 	if (keep)
 		as->nkept += absent;
+	back(as, gpa, absent);
 	return (0);
 }
 
@@ -99,8 +122,8 @@ window(struct as *as, const struct vma *v, uint64_t gva, uint64_t *start)
 	if (e > v->end)
 		e = v->end;
 	/* one leaf table */
-	if (e > (gva & ~0x1fffffUL) + 0x200000)
-		e = (gva & ~0x1fffffUL) + 0x200000;
+	if (e > (gva & ~(LEAF_SPAN - 1)) + LEAF_SPAN)
+		e = (gva & ~(LEAF_SPAN - 1)) + LEAF_SPAN;
 	as->last_fault = e;
 	*start = s;
 	return (e);
@@ -194,6 +217,34 @@ as_fault(struct as *as, uint64_t gva, unsigned access)
 	return (map_window(as, v, gva, 1));
 }
 
+/*
+ * A booting program that has just asked for a little memory will use it: the
+ * entries are made now and not at an exit each.  Frames nobody touches cost
+ * nothing but their place.
+ */
+void
+as_expect(struct as *as, uint64_t gva, uint64_t len)
+{
+	const uint64_t frames = (as->size - as->lo) / PAGE_SZ;
+	const struct vma *v;
+	uint64_t e, end = gva + len;
+
+	if (as->image != NULL || len < EXPECT_MIN || len > EXPECT_MAX ||
+	    as->nused > frames / 4)
+		return;
+	for (; gva < end; gva = e) {
+		v = as_find(as, gva);
+		if (v == NULL || v->file != 0 || !(v->prot & AS_W) ||
+		    v->end < end)
+			return;
+		e = (gva & ~(LEAF_SPAN - 1)) + LEAF_SPAN;
+		if (e > end)
+			e = end;
+		if (map_window(as, v, gva, (e - gva) / PAGE_SZ) != 0)
+			return;
+	}
+}
+
 int
 as_populate(struct as *as, uint64_t gva, uint64_t len)
 {
@@ -207,7 +258,7 @@ as_populate(struct as *as, uint64_t gva, uint64_t len)
 		v = as_find(as, gva);
 		if (v == NULL || (v->flags & VMA_BEYOND))
 			return (-EFAULT);
-		e = (gva & ~0x1fffffUL) + 0x200000;
+		e = (gva & ~(LEAF_SPAN - 1)) + LEAF_SPAN;
 		if (e > end)
 			e = end;
 		if (e > v->end)

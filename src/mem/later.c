@@ -25,6 +25,7 @@
 
 #define CHUNK		64UL		/* pages */
 #define LATER_MIN	(1UL << 20)	/* smaller ones are read at once */
+#define AROUND		64UL		/* chunks to each side of a fault */
 
 enum chunk { C_NEW, C_BUSY, C_DONE, C_FAILED };
 
@@ -275,33 +276,53 @@ file_at(const struct as *as, uint64_t gva)
 	return (NULL);
 }
 
+/*
+ * What of the file around gva is there already, and belongs to this region:
+ * [*s, *e), never less than the chunk of gva.
+ */
+static void
+done_around(const struct later_file *f, const struct vma *v, uint64_t gva,
+    uint64_t *s, uint64_t *e)
+{
+	const uint64_t size = CHUNK * PAGE_SZ, at = (gva - f->gva) / size;
+	uint64_t lo = at, hi = at + 1;
+
+	while (lo > 0 && at - lo < AROUND && f->chunk[lo - 1] == C_DONE &&
+	    f->gva + lo * size > v->start)
+		lo--;
+	while (hi < f->nchunk && hi - at < AROUND &&
+	    f->chunk[hi] == C_DONE && f->gva + hi * size < v->end)
+		hi++;
+	*s = f->gva + lo * size;
+	*e = f->gva + hi * size;
+	if (*s < v->start)
+		*s = v->start;
+	if (*e > v->end)
+		*e = v->end;
+	if (*e > f->gva + f->npages * PAGE_SZ)
+		*e = f->gva + f->npages * PAGE_SZ;
+}
+
 int
 later_fault(struct as *as, const struct vma *v, uint64_t gva)
 {
-	const uint64_t leaf = 0x200000, chunk = CHUNK * PAGE_SZ;
 	struct later_file *f;
-	uint64_t s, e;
+	uint64_t s, e, end;
+	int r = 0, i;
 
 	f = as->later == NULL ? NULL : file_at(as, gva);
 	if (f == NULL)
 		return (1);
-	/* the chunk around it, and what else is there already */
-	s = gva - (gva - f->gva) % chunk;
-	e = s + chunk;
-	while (e < f->gva + f->npages * PAGE_SZ && e < v->end &&
-	    f->chunk[(e - f->gva) / chunk] == C_DONE)
-		e += chunk;
-	if (s < v->start)
-		s = v->start;
-	if (s < (gva & ~(leaf - 1)))
-		s = gva & ~(leaf - 1);
-	if (e > v->end)
-		e = v->end;
-	if (e > f->gva + f->npages * PAGE_SZ)
-		e = f->gva + f->npages * PAGE_SZ;
-	if (e > (gva & ~(leaf - 1)) + leaf)
-		e = (gva & ~(leaf - 1)) + leaf;
-	return (file_map(as, f, v, s, (e - s) / PAGE_SZ));
+	done_around(f, v, gva, &s, &end);
+	for (; s < end; s = e) {
+		e = (s & ~(LEAF_SPAN - 1)) + LEAF_SPAN;
+		if (e > end)
+			e = end;
+		i = file_map(as, f, v, s, (e - s) / PAGE_SZ);
+		if (gva >= s && gva < e)
+			r = i;
+	}
+	return (r);
 }
 
 /* All of a file; its regions are there still: unmapping settles first. */

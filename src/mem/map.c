@@ -326,6 +326,8 @@ as_map(struct as *as, uint64_t addr, uint64_t len, unsigned prot,
 		return (-ENOMEM);
 	if (name == NULL || !(flags & MAP_SHARED)) /* as_map_file() comes */
 		vmas_merge(&as->vmas, v.start, v.end);
+	if ((flags & MAP_ANONYMOUS) || (name != NULL && !strcmp(name, "[heap]")))
+		as_expect(as, (uint64_t)a, len);
 	return (a);
 }
 
@@ -368,7 +370,7 @@ as_protect(struct as *as, uint64_t addr, uint64_t len, unsigned prot)
 	struct vmas *s = &as->vmas;
 	uint64_t end;
 	unsigned i;
-	int r;
+	int r, fresh;
 
 	if (addr & PAGE_MASK)
 		return (-EINVAL);
@@ -390,6 +392,7 @@ as_protect(struct as *as, uint64_t addr, uint64_t len, unsigned prot)
 		return (r);
 	if (prot != 0 && s->v[i].prot == 0 && over_limit(as, len))
 		return (-ENOMEM);
+	fresh = s->v[i].prot == 0 && s->v[i].name == 0;
 	if (split2(as, addr, end) != 0)
 		return (-ENOMEM);
 	for (i = vmas_at(s, addr); i < s->n && s->v[i].start < end; i++) {
@@ -402,6 +405,8 @@ as_protect(struct as *as, uint64_t addr, uint64_t len, unsigned prot)
 	}
 	vmas_merge(s, addr, end);
 	flush_commit(as);
+	if (fresh)
+		as_expect(as, addr, len);
 	return (r);
 }
 
