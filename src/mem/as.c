@@ -26,7 +26,8 @@ bitmap_alloc(struct bitmap *b, uint64_t bits)
 {
 
 	b->n = (bits + 63) & ~63UL;
-	b->w = calloc(b->n / 64 + 1, 8);
+	/* whole blocks: scans take BITMAP_BLOCK words at a time */
+	b->w = calloc(b->n / 64 + BITMAP_BLOCK, 8);
 	return (b->w == NULL ? -ENOMEM : 0);
 }
 
@@ -118,6 +119,7 @@ frame_alloc(struct as *as, uint64_t n, uint64_t *gpa)
 		return (-ENOMEM);
 	for (j = 0; j < n; j++)
 		bit_set(&as->used, i + j);
+	as->frames_changed = 1;
 	as->nused += n;
 	as->hint = i + n;
 	if (*gpa + n * PAGE_SZ > as->top)
@@ -138,6 +140,7 @@ frame_free(struct as *as, uint64_t gpa, uint64_t n)
 	i = (gpa - as->lo) / PAGE_SZ;
 	for (j = 0; j < n; j++)
 		bit_clear(&as->used, i + j);
+	as->frames_changed = 1;
 	as->nused -= n;
 	if (i < as->hint)
 		as->hint = i;

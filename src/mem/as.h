@@ -18,8 +18,10 @@
 #define MAX_SLOTS	16
 #define MAX_FLUSH	256	/* ranges; more become one that holds all */
 
+#define BITMAP_BLOCK	8
+
 struct bitmap {
-	uint64_t	*w;
+	uint64_t	*w;		/* zeros up to a multiple of BITMAP_BLOCK */
 	uint64_t	n;		/* bits */
 };
 
@@ -83,6 +85,7 @@ struct as {
 	struct bitmap	used, kept, pt;
 	uint64_t	hint;		/* where the search goes on */
 	uint64_t	nused, nkept;
+	int		frames_changed;	/* since the reset: `used` is not `kept` */
 	uint64_t	max_kept;	/* pages a fork may keep between requests: of
 					 * frames, and of its private set */
 	uint64_t	npt;		/* of them page tables, in a fork */

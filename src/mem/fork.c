@@ -196,23 +196,46 @@ u32_cmp(const void *a, const void *b)
 	return (*x < *y ? -1 : *x > *y);
 }
 
-/* New bits of KVM's log join the private set. */
+/* Has `a` any bit in this block that `b` has not?  Mostly not: no branches. */
 static int
-learn_image(struct as *as)
+block_adds(const uint64_t *a, const uint64_t *b)
 {
-	struct bitmap *log = &as->slot[0].log;
+	typedef uint64_t pair __attribute__((vector_size(16)));
+	const pair *x = (const void *)a, *y = (const void *)b;
+	pair d;
+
+	_Static_assert(BITMAP_BLOCK == 8, "four pairs");
+	d = (x[0] & ~y[0]) | (x[1] & ~y[1]) | (x[2] & ~y[2]) | (x[3] & ~y[3]);
+	return ((d[0] | d[1]) != 0);
+}
+
+static void
+learn_block(struct as *as, const uint64_t *log, uint64_t first)
+{
 	uint64_t i, new;
 
-	if (vm_dirty_log(as->vm, 0, log->w) != 0)
-		return (-1);
-	for (i = 0; i < log->n / 64; i++) {
-		new = log->w[i] & ~as->priv.w[i];
+	for (i = first; i < first + BITMAP_BLOCK; i++) {
+		new = log[i] & ~as->priv.w[i];
 		while (new != 0) {
 			as_mark(as, (i * 64 + (uint64_t)__builtin_ctzl(new)) *
 			    PAGE_SZ, 1);
 			new &= new - 1;
 		}
 	}
+}
+
+/* New bits of KVM's log join the private set. */
+static int
+learn_image(struct as *as)
+{
+	const struct bitmap *log = &as->slot[0].log;
+	uint64_t i;
+
+	if (vm_dirty_log(as->vm, 0, log->w) != 0)
+		return (-1);
+	for (i = 0; i < log->n / 64; i += BITMAP_BLOCK)
+		if (block_adds(log->w + i, as->priv.w + i))
+			learn_block(as, log->w, i);
 	if (as->nsorted != as->npriv) {
 		/* the copies run in address order */
 		qsort(as->plist, as->npriv, sizeof *as->plist, u32_cmp);
@@ -377,7 +400,9 @@ as_reset(struct as *as, struct tkvm_error *err)
 		    "KVM_GET_DIRTY_LOG: %s", strerror(errno)));
 	copy_back(as);
 	shrink(as);
-	memcpy(as->used.w, as->kept.w, as->used.n / 8);
+	if (as->frames_changed)
+		memcpy(as->used.w, as->kept.w, as->used.n / 8);
+	as->frames_changed = 0;
 	as->nused = as->nkept;
 	as->hint = 0;
 	return (0);
