@@ -143,6 +143,9 @@ int as_reset(struct as *, struct tkvm_error *);
 uint64_t as_verify(struct as *, uint64_t *first_gpa);
 void as_precopy(struct as *, const uint32_t *pages, uint32_t n);
 
+/* copy.c: a page, both aligned */
+void page_copy(uint8_t *to, const uint8_t *from);
+
 /* pt.c */
 uint64_t *pt_leaf(struct as *, uint64_t gva, int alloc);
 void pte_store(struct as *, uint64_t *pte, uint64_t val, int journal);

@@ -182,7 +182,7 @@ as_precopy(struct as *as, const uint32_t *pages, uint32_t n)
 		if (gpa >= as->image_end || bit_get(&as->priv, pages[u]))
 			continue;
 		as_mark(as, gpa, PAGE_SZ);
-		memcpy(as->base + gpa, im->base + gpa, PAGE_SZ);
+		page_copy(as->base + gpa, im->base + gpa);
 	}
 }
 
@@ -263,7 +263,7 @@ copy_back(struct as *as)
 		if (sample && memcmp(as->base + gpa, im->base + gpa,
 		    PAGE_SZ) != 0)
 			bit_set(&as->differed, as->plist[u]);
-		memcpy(as->base + gpa, im->base + gpa, PAGE_SZ);
+		page_copy(as->base + gpa, im->base + gpa);
 		as->pages_reset++;
 	}
 }
