@@ -496,7 +496,7 @@ chdir_to(struct machine *m, const struct where *w)
 		return (-errno);
 	if (w->ino != 0 && mfs_access(m, w->ino, X_OK) != 0)
 		return (-EACCES);
-	(void)snprintf(m->proc.cwd, sizeof m->proc.cwd, "%s", w->path);
+	proc_chdir(m, w->path);
 	return (0);
 }
 
@@ -527,7 +527,7 @@ sys_fchdir(struct machine *m, struct thread *t, const uint64_t a[6])
 		return (hfile_badkind(kind, -ENOTDIR));
 	if (!S_ISDIR(hf->st.st_mode) || hf->path == NULL)
 		return (-ENOTDIR);
-	(void)snprintf(m->proc.cwd, sizeof m->proc.cwd, "%s", hf->path);
+	proc_chdir(m, hf->path);
 	return (0);
 }
 

@@ -611,6 +611,14 @@ where_reopen(const struct where *w, int oflags)
 	return (fd < 0 ? -errno : fd);
 }
 
+void
+proc_chdir(struct machine *m, const char *path)
+{
+
+	m->paths_changed = 1;
+	(void)snprintf(m->proc.cwd, sizeof m->proc.cwd, "%s", path);
+}
+
 int
 path_chdir(struct machine *m, const char *path)
 {
@@ -628,7 +636,7 @@ path_chdir(struct machine *m, const char *path)
 		    AT_EACCESS) != 0)
 			r = -errno;
 		else
-			(void)strcpy(m->proc.cwd, w->path);
+			proc_chdir(m, w->path);
 		where_fini(w);
 	}
 	free(w);

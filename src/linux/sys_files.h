@@ -216,6 +216,8 @@ struct hfile *where_open(struct machine *, struct where *, int oflags,
     unsigned mode, int *err);
 /* chdir for the VMM: 0 or -errno */
 int path_chdir(struct machine *, const char *path);
+/* The working directory; the path is known to be one and short enough. */
+void proc_chdir(struct machine *, const char *path);
 
 /* ---- hfile.c ------------------------------------------------------------------ */
 

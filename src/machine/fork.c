@@ -80,6 +80,7 @@ fork_machine(struct tkvm_fork *f, struct tkvm_image *img,
 	(void)pthread_mutex_lock(&img->mtx);
 	as_precopy(m->as, img->learned, img->nlearned);
 	(void)pthread_mutex_unlock(&img->mtx);
+	m->paths_changed = 1;		/* none is there yet */
 	if (machine_reset(m, err) != 0)
 		return (-1);
 	/* Counting starts with the first request. */

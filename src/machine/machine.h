@@ -143,8 +143,9 @@ struct proc {
 	uint64_t	auxv[48];	/* as /proc/self/auxv has it */
 	uint32_t	generation;	/* 0 in the image: /dev/sysgenid */
 	uint64_t	boot_mono;	/* start time, guest CLOCK_MONOTONIC */
+	/* The rest is put back if machine.paths_changed. */
 	char		exe[4096];	/* guest path */
-	char		cwd[4096];
+	char		cwd[4096];	/* by proc_chdir() only */
 };
 
 enum machine_stage { M_BOOT, M_WARM, M_FROZEN, M_SERVE };
@@ -157,10 +158,11 @@ struct machine {
 	struct vcpu	*vcpu;
 	struct as	*as;
 	struct gk	*gk;		/* inside as */
-	uint32_t	gk_hi[5];	/* its marks, the highest seen */
+	uint32_t	gk_hi[6];	/* its marks, the highest seen */
 	struct mfs	*mfs;		/* the same: linux/memfs.h */
 	enum machine_stage stage;
 	struct proc	proc;
+	int		paths_changed;	/* proc.cwd is not the image's */
 	struct thread	thread[MAX_THREADS];
 	struct sigq	sigq[MAX_SIGQ];	/* in the order of sending */
 	struct kvm_xsave *xsave[MAX_THREADS];	/* of threads not in the vCPU */

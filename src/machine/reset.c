@@ -11,7 +11,7 @@
 
 #define KEEP_XSAVE	8	/* buffers of threads beyond the image's */
 
-enum { HI_FD, HI_OFD, HI_EPI, HI_SCM, HI_WATCH };
+enum { HI_FD, HI_OFD, HI_EPI, HI_SCM, HI_WATCH, HI_ADDR };
 
 /*
  * How far the tables are in use, noted before the program runs: it could lower
@@ -21,9 +21,10 @@ void
 gk_marks(struct machine *m)
 {
 	const uint32_t hi[] = { m->gk->hi_fd, m->gk->hi_ofd, m->gk->hi_epi,
-	    m->gk->hi_scm, m->gk->hi_watch };
+	    m->gk->hi_scm, m->gk->hi_watch, m->gk->hi_addr };
 	unsigned u;
 
+	_Static_assert(NELEM(hi) == NELEM(m->gk_hi), "one each");
 	for (u = 0; u < NELEM(hi); u++)
 		if (hi[u] > m->gk_hi[u])
 			m->gk_hi[u] = hi[u];
@@ -42,11 +43,12 @@ gk_learn(struct machine *m)
 	const struct {
 		uint64_t	off, size;
 	} part[] = {
-		{ 0, PAGE_SZ },
+		{ 0, offsetof(struct gk, fd) },
 		{ offsetof(struct gk, fd), sizeof b->fd[0] *
 		    (hi[HI_FD] > b->hi_fd ? hi[HI_FD] : b->hi_fd) },
-		{ offsetof(struct gk, addr), sizeof b->addr +
-		    sizeof b->addr_used },
+		{ offsetof(struct gk, addr), sizeof b->addr[0] *
+		    (hi[HI_ADDR] > b->hi_addr ? hi[HI_ADDR] : b->hi_addr) },
+		{ offsetof(struct gk, addr_used), sizeof b->addr_used },
 		{ offsetof(struct gk, ofd), sizeof b->ofd[0] *
 		    (hi[HI_OFD] > b->hi_ofd ? hi[HI_OFD] : b->hi_ofd) },
 		{ offsetof(struct gk, epi), sizeof b->epi[0] *
@@ -57,7 +59,7 @@ gk_learn(struct machine *m)
 		    (hi[HI_WATCH] > b->hi_watch ? hi[HI_WATCH] :
 		    b->hi_watch) },
 	};
-	uint64_t gpa, end;
+	uint64_t gpa, end, n;
 	unsigned u;
 
 	for (u = 0; u < NELEM(part); u++) {
@@ -66,10 +68,14 @@ gk_learn(struct machine *m)
 		/* the marks themselves may be nonsense */
 		if (end > GPA_GK + offsetof(struct gk, buf) || end < gpa)
 			end = GPA_GK + offsetof(struct gk, buf);
-		for (; gpa < end; gpa += PAGE_SZ)
+		for (; gpa < end; gpa = PAGE_DOWN(gpa) + PAGE_SZ) {
+			n = PAGE_DOWN(gpa) + PAGE_SZ - gpa;
+			if (n > end - gpa)
+				n = end - gpa;
 			if (!bit_get(&m->as->priv, gpa / PAGE_SZ) &&
-			    memcmp(m->as->base + gpa, im->base + gpa, PAGE_SZ))
+			    memcmp(m->as->base + gpa, im->base + gpa, n) != 0)
 				as_mark(m->as, gpa, 1);
+		}
 	}
 }
 
@@ -93,11 +99,26 @@ hfiles_reset(struct machine *m)
 }
 
 static void
+proc_reset(struct machine *m)
+{
+	const struct machine *im = m->image;
+
+	memcpy(&m->proc, &im->proc, offsetof(struct proc, exe));
+	if (m->paths_changed) {
+		memcpy(m->proc.exe, im->proc.exe, sizeof m->proc.exe);
+		memcpy(m->proc.cwd, im->proc.cwd, sizeof m->proc.cwd);
+	}
+	m->paths_changed = 0;
+}
+
+static void
 threads_reset(struct machine *m)
 {
 	const struct machine *im = m->image;
-	unsigned u;
+	unsigned u, hi;
 
+	hi = m->proc.hi_thread > im->proc.hi_thread ? m->proc.hi_thread :
+	    im->proc.hi_thread;
 	for (u = im->proc.hi_thread; u < m->proc.hi_thread; u++) {
 		memset(&m->thread[u], 0, sizeof m->thread[u]);
 		if (u < im->proc.hi_thread + KEEP_XSAVE)
@@ -108,9 +129,9 @@ threads_reset(struct machine *m)
 	memcpy(m->thread, im->thread,
 	    im->proc.hi_thread * sizeof m->thread[0]);
 	memcpy(m->sigq, im->sigq, im->proc.nsigq * sizeof m->sigq[0]);
-	memcpy(&m->proc, &im->proc, sizeof m->proc);
-	memset(m->xs_own, 0, sizeof m->xs_own);
-	memcpy(m->xs_blob, im->xs_blob, sizeof m->xs_blob);
+	proc_reset(m);
+	memset(m->xs_own, 0, hi);
+	memcpy(m->xs_blob, im->xs_blob, hi);
 }
 
 int
