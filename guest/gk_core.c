@@ -277,12 +277,13 @@ gk_addr_equal(struct gk_addr *ad, const void *sa, size_t len)
 uint32_t
 gk_addr_get(struct gk *gk, const void *sa, size_t len)
 {
-	uint32_t i, unused = 0;
+	uint32_t i, hi, unused = 0;
 	uint8_t n;
 
 	if (len > sizeof(gk->addr[0].sa))
 		return (0);
-	for (i = 0; i < GK_NADDR; i++) {
+	hi = gk_hi(GK_RD(gk->hi_addr), GK_NADDR);
+	for (i = 0; i < hi; i++) {
 		n = GK_RD(gk->addr_used[i]);
 		if (n == 0) {
 			if (unused == 0)
@@ -292,6 +293,8 @@ gk_addr_get(struct gk *gk, const void *sa, size_t len)
 			return (i + 1);
 		}
 	}
+	if (unused == 0 && hi < GK_NADDR)
+		unused = hi + 1;
 	if (unused == 0)
 		return (0);
 	gk_copy(gk->addr[unused - 1].sa, sa, len);
