@@ -98,7 +98,7 @@ timers_run(struct machine *m)
 		sent = 1;
 	}
 	first = sooner(first, p->itimer_next);
-	for (g = p->gtimer; g < p->gtimer + MAX_GTIMER; g++) {
+	for (g = p->gtimer; g < p->gtimer + p->hi_gtimer; g++) {
 		if (!g->used || g->next == 0)
 			continue;
 		if (cputime_is_clock(g->clockid)) {
@@ -346,6 +346,8 @@ sys_timer_create(struct machine *m, struct thread *t, const uint64_t a[6])
 	if (as_write(m->as, a[2], &id, sizeof(id)))
 		return (-EFAULT);
 	g = &m->proc.gtimer[id];
+	if ((uint32_t)id >= m->proc.hi_gtimer)
+		m->proc.hi_gtimer = (uint32_t)id + 1;
 	memset(g, 0, sizeof(*g));
 	g->used = 1;
 	g->clockid = cputime_name(t, (int32_t)a[0]);

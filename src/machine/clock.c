@@ -115,3 +115,18 @@ machine_real(const struct machine *m)
 		return (m->clk.real_ns + since(m));
 	return (host_real());
 }
+
+void
+machine_times(const struct machine *m, uint64_t *mono, uint64_t *real)
+{
+	uint64_t d;
+
+	if (m->clk.usable) {
+		d = since(m);
+		*mono = m->clk.mono_ns + d;
+		*real = m->clk.real_ns + d;
+		return;
+	}
+	*mono = machine_mono(m);
+	*real = machine_real(m);
+}

@@ -134,6 +134,7 @@ struct proc {
 	uint64_t	itimer_next, itimer_interval;	/* ITIMER_REAL, ns */
 	struct itimer_cpu itimer_cpu[2]; /* ITIMER_VIRTUAL, ITIMER_PROF */
 	struct gtimer	gtimer[MAX_GTIMER];
+	uint32_t	hi_gtimer;	/* index + 1 of the highest ever used */
 	uint32_t	cpu_timed;	/* something waits for CPU time */
 	uint64_t	futex_seq;
 	uint64_t	dead_cpu_ns;	/* of threads that are gone */
@@ -232,6 +233,8 @@ struct machine {
 /* Time, as the guest sees it: ns */
 uint64_t machine_mono(const struct machine *);
 uint64_t machine_real(const struct machine *);
+/* Both at the same moment */
+void machine_times(const struct machine *, uint64_t *mono, uint64_t *real);
 /* The page that tells the blob what it has to know; about to be changed */
 struct gk_vvar *machine_vvar(struct machine *);
 

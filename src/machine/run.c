@@ -208,8 +208,7 @@ machine_gk_ctx(struct machine *m, struct thread *t, struct gk_ctx *c)
 	memset(c, 0, sizeof *c);
 	c->gk = m->gk;
 	c->priv = m;
-	c->now_mono = machine_mono(m);
-	c->now_real = machine_real(m);
+	machine_times(m, &c->now_mono, &c->now_real);
 	c->host_poll = files_host_poll;
 	c->host_release = files_host_release;
 	c->mark = machine_gk_mark;
@@ -261,6 +260,19 @@ retry(struct machine *m, struct thread *t)
 }
 
 /*
+ * Has the thread at hand blocked, and nothing happened since?  Its call, of the
+ * in-memory kernel, would say the same again.
+ */
+static int
+in_vain(const struct machine *m, const struct thread *t)
+{
+
+	return (t == &m->thread[m->proc.cur] && !t->first && !t->woken &&
+	    t->futex == 0 && t->seen_gen == m->gk->gen && t->nr < SYS_MAX &&
+	    (sys_table[t->nr].flags & SYS_GK) != 0);
+}
+
+/*
  * Look at every waiting thread that may go on: woken, interrupted, timed out,
  * or (all that wait for descriptors) when something changed.
  */
@@ -271,6 +283,7 @@ wake_waiters(struct machine *m)
 	struct thread *t;
 	uint64_t now, due;
 	unsigned i;
+	int quiet;
 
 	if (m->proc.cpu_timed)
 		account(m);
@@ -280,6 +293,8 @@ wake_waiters(struct machine *m)
 	if (due < m->next_wake)
 		m->next_wake = due;
 	now = machine_mono(m);
+	/* nobody waits for the host */
+	quiet = m->nwaitfd == 0 && !m->host_ready;
 	m->nwaitfd = 0;
 	m->woke_gen = m->gk->gen;
 	m->futex_woke = 0;
@@ -292,7 +307,8 @@ wake_waiters(struct machine *m)
 				m->pend = PEND_USER;
 			continue;
 		}
-		if (t->woken || t->deadline <= now || t->futex == 0)
+		if (t->deadline <= now || (!(quiet && in_vain(m, t)) &&
+		    (t->woken || t->futex == 0)))
 			retry(m, t);
 		if (t->state == T_WAIT && t->deadline < m->next_wake)
 			m->next_wake = t->deadline;
