@@ -19,6 +19,7 @@
 #define GPA_KPDPT	0x00a000	/* the kernel's own tables */
 #define GPA_KPD		0x00b000
 #define GPA_KPT		0x00c000
+#define GPA_START	0x00d000	/* struct gk_thr_area: how a request starts */
 #define GPA_BLOB	0x010000	/* the blob's image, as linked */
 #define GPA_BLOB_END	0x040000
 #define GPA_THR		0x040000	/* struct gk_thrs, and behind it ... */
@@ -42,6 +43,7 @@
 #define GVA_GATES	(GVA_KERN + GPA_GATES)
 #define GVA_IST_TOP	(GVA_KERN + GPA_IST + 0x1000)
 #define GVA_VVAR	(GVA_KERN + GPA_VVAR)
+#define GVA_START	(GVA_KERN + GPA_START)
 #define GVA_BLOB	(GVA_KERN + GPA_BLOB)
 #define GVA_THR		(GVA_KERN + GPA_THR)
 #define GVA_THR_AREA	(GVA_KERN + GPA_THR_AREA)

@@ -27,6 +27,9 @@ blob_start:
 	.quad	copy_efault
 	.quad	blob_text_end
 	.quad	blob_end
+	.quad	start_area
+	.quad	start0, start0_out
+	.quad	start3, start3_out
 
 /* Whole pages; a shallow call writes to the last one only. */
 	.section .bss
@@ -206,6 +209,62 @@ entry3:
 4:	movq	user_rsp(%rip), %rsp
 	outb	%al, $PORT_LEAVE
 	jmp	*%rcx
+
+/*
+ * A request starts: RAX is in RCX, the other registers are in place, and what
+ * the last request left in the vector registers is not.  x87's pointers are
+ * not restored by AMD's XRSTOR: fildl overwrites them.  RFLAGS stays as it is.
+ */
+.macro VECTORS
+	fnclex
+	emms
+	fildl	zero(%rip)
+	movl	$-1, %eax		/* all there is: others become zero */
+	movl	$-1, %edx
+	xrstor64 start_area(%rip)
+.endm
+
+/* What ring 3 may have changed of the segments */
+.macro SEGMENTS
+	movl	$0, %eax
+	movl	%eax, %ds
+	movl	%eax, %es
+	movl	%eax, %fs
+	movl	%eax, %gs
+	movq	start_area+THR_FS(%rip), %rax
+	wrfsbase %rax
+	movq	start_area+THR_GS(%rip), %rax
+	wrgsbase %rax
+.endm
+
+.macro LAST
+	movq	%rcx, %rax
+	movq	start_area+THR_RDX(%rip), %rdx
+	movq	start_area+THR_RIP(%rip), %rcx
+.endm
+
+start0:
+	VECTORS
+	SEGMENTS
+	LAST
+	sysretq
+start0_out:
+	VECTORS
+	SEGMENTS
+	LAST
+	outb	%al, $PORT_LEAVE
+	sysretq
+start3:
+	VECTORS
+	LAST
+	jmp	*%rcx
+start3_out:
+	VECTORS
+	LAST
+	outb	%al, $PORT_LEAVE
+	jmp	*%rcx
+zero:
+	.long	0
 
 /*
  * int blob_copy(void *dst, const void *src, size_t len): the one place that

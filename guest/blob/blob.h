@@ -21,6 +21,10 @@ struct blob_head {
 	uint64_t	efault;		/* where to go on when it may not */
 	uint64_t	text_end;	/* [GVA_BLOB, here): read and execute */
 	uint64_t	end;		/* [text_end, here): read and write */
+	uint64_t	start_area;	/* GVA_START */
+	/* The VMM enters here at a request's start; [1]: and comes out again
+	 * at once.  With system calls in ring 0, and in ring 3 */
+	uint64_t	start0[2], start3[2];
 };
 #endif
 

@@ -88,6 +88,8 @@ struct vcpu {
 	int		interrupted;	/* the last exit was VX_INTR */
 	int		debug_used;	/* #DB was raised: DR6 is not as it was */
 	uint64_t	back_rip;	/* in the blob, behind the out */
+	int		at_entry;	/* there, in the entry code's ring */
+	const struct kvm_xsave *owed;	/* vector state of the next entry */
 	unsigned	vector;
 	uint64_t	error_code, cr2;
 	uint64_t	frame_rip, frame_cs, frame_rflags, frame_rsp;
@@ -119,11 +121,25 @@ void vcpu_set_kernel(struct vcpu *, uint64_t rip);
 /* Kicked in the blob, or nothing to change: just go on. */
 int vcpu_get_xsave(struct vcpu *, struct kvm_xsave *);
 int vcpu_set_xsave(struct vcpu *, const struct kvm_xsave *);
+/*
+ * Vector state that has to be there when the vCPU runs next: vcpu_start() has
+ * it restored in the guest, else vcpu_run() sets it.  x stays where it is.
+ */
+void vcpu_owe_xsave(struct vcpu *, const struct kvm_xsave *x);
+/*
+ * Enter the blob where it puts back what is owed, and the segments; then it is
+ * the program's turn, with these registers (RCX and R11 as behind a call).
+ */
+void vcpu_start(struct vcpu *, uint64_t start, const struct kvm_regs *,
+    uint64_t fs, uint64_t gs);
 /* Debug registers as in a new vCPU, if need be; 0 or -errno */
 int vcpu_reset_debug(struct vcpu *);
 /* kvmhost.xsave2_size bytes, with what is beyond struct kvm_xsave */
 int vcpu_get_xsave_all(struct vcpu *, void *);
-/* verify_x86_64.c: note what a new one is like; NULL or what differs */
+/* verify_x86_64.c: what starting would make of it; NULL or what differs */
+const char *vcpu_try_start(struct vcpu *, uint64_t start_out,
+    const struct kvm_regs *, uint64_t fs, uint64_t gs);
+/* note what a new one is like; NULL or what differs */
 int vcpu_baseline(struct vcpu *);
 const char *vcpu_verify(struct vcpu *, const struct kvm_regs *, uint64_t fs,
     uint64_t gs);

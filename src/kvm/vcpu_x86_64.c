@@ -261,8 +261,11 @@ vcpu_run(struct vcpu *v)
 	struct kvm_run *r = v->run;
 	int i;
 
+	if (v->owed != NULL && vcpu_set_xsave(v, v->owed) != 0)
+		return (broken(v, "KVM_SET_XSAVE failed", (unsigned)errno));
 	v->sregs_fresh = 0;
 	v->interrupted = 0;
+	v->at_entry = 0;
 	v->exits++;
 	i = ioctl(v->fd, KVM_RUN, 0UL);
 	r->kvm_dirty_regs = 0;
@@ -282,10 +285,13 @@ vcpu_run(struct vcpu *v)
 			break;
 		if (r->io.port == PORT_SYSCALL) {
 			v->back_rip = r->s.regs.regs.rip;
+			v->at_entry = 1;
 			return (VX_SYSCALL);
 		}
-		if (r->io.port == PORT_LEAVE)
+		if (r->io.port == PORT_LEAVE) {
+			v->at_entry = 1;
 			return (VX_LEAVE);
+		}
 		if (r->io.port >= PORT_VECTOR && r->io.port < PORT_VECTOR + 32)
 			return (exit_fault(v, r->io.port - PORT_VECTOR));
 		return (broken(v, "output to port", r->io.port));
@@ -359,6 +365,7 @@ entry_sregs(struct vcpu *v)
 	struct kvm_sregs *s = &v->run->s.regs.sregs;
 
 	*s = v->sregs0;
+	v->at_entry = 0;
 	v->run->kvm_dirty_regs |= KVM_SYNC_X86_SREGS | KVM_SYNC_X86_REGS;
 	if (v->flush) {
 		/*
@@ -450,11 +457,50 @@ vcpu_set_kernel(struct vcpu *v, uint64_t rip)
 	g->rflags = (v->frame_rflags & RFLAGS_USER & ~0x100UL) | 2;
 }
 
+void
+vcpu_start(struct vcpu *v, uint64_t start, const struct kvm_regs *regs,
+    uint64_t fs, uint64_t gs)
+{
+	struct kvm_regs g = *regs;
+	struct kvm_sregs *s;
+
+	AN(v->owed);
+	v->owed = NULL;
+	g.rcx = g.rax;
+	g.rax = 0;
+	g.rip = start;
+	if (v->vm->host->pub.entry == TKVM_RING3) {
+		vcpu_set_user(v, &g, fs, gs);
+		return;
+	}
+	if (v->interrupted)
+		drop_events(v);
+	/* Mostly it sits in the entry code still: special registers are the
+	 * entry code's, but what the blob puts back. */
+	if (!v->at_entry || v->flush) {
+		s = entry_sregs(v);
+		set_code(&s->cs, 0);
+		set_data(&s->ss, 0);
+	}
+	v->run->s.regs.regs = g;
+	v->run->s.regs.regs.rflags = 2;
+	v->run->kvm_dirty_regs |= KVM_SYNC_X86_REGS;
+}
+
+void
+vcpu_owe_xsave(struct vcpu *v, const struct kvm_xsave *x)
+{
+
+	v->owed = x;
+}
+
 int
 vcpu_get_xsave(struct vcpu *v, struct kvm_xsave *x)
 {
 
-	if (ioctl(v->fd, KVM_GET_XSAVE, x) != 0)
+	if (v->owed != NULL)
+		*x = *v->owed;
+	else if (ioctl(v->fd, KVM_GET_XSAVE, x) != 0)
 		return (-errno);
 	/*
 	 * With x87 and SSE marked as in use, restoring this area also restores
@@ -468,7 +514,10 @@ int
 vcpu_set_xsave(struct vcpu *v, const struct kvm_xsave *x)
 {
 
-	return (ioctl(v->fd, KVM_SET_XSAVE, x) != 0 ? -errno : 0);
+	if (ioctl(v->fd, KVM_SET_XSAVE, x) != 0)
+		return (-errno);
+	v->owed = NULL;
+	return (0);
 }
 
 int

@@ -203,6 +203,41 @@ same_rest(const struct vcpu *v)
 	return (NULL);
 }
 
+const char *
+vcpu_try_start(struct vcpu *v, uint64_t start_out,
+    const struct kvm_regs *regs, uint64_t fs, uint64_t gs)
+{
+	enum vcpu_exit e;
+	struct kvm_sregs s;
+	struct kvm_regs r;
+	const char *what;
+
+	what = same_events(v);
+	if (what == NULL && v->base != NULL)
+		what = same_rest(v);
+	if (what != NULL)
+		return (what);
+	vcpu_start(v, start_out, regs, fs, gs);
+	do
+		e = vcpu_run(v);
+	while (e == VX_INTR);
+	if (e != VX_LEAVE)
+		return ("the start of a request");
+	r = v->run->s.regs.regs;
+	r.rip = regs->rip;		/* in the blob still */
+	r.rflags = regs->rflags;
+	if (memcmp(&r, regs, sizeof r) != 0)
+		return ("general registers at the start");
+	if (ioctl(v->fd, KVM_GET_SREGS, &s) != 0)
+		return ("KVM_GET_SREGS");
+	if (s.fs.base != fs || s.gs.base != gs)
+		return ("segment bases at the start");
+	if (s.ds.selector != 0 || s.es.selector != 0 || s.fs.selector != 0 ||
+	    s.gs.selector != 0)
+		return ("segments at the start");
+	return (NULL);
+}
+
 /* NULL, or what differs from the vCPU's baseline and these registers. */
 const char *
 vcpu_verify(struct vcpu *v, const struct kvm_regs *regs, uint64_t fs,

@@ -469,6 +469,7 @@ freeze(struct tkvm_image *img, struct tkvm_error *err)
 	files_freeze(m);
 	if (machine_park(m) != 0)
 		return (err_set(err, TKVM_E_KVM, "KVM_GET_XSAVE failed"));
+	handoff_start(m);
 	take_listeners(img);
 	find_generation(img);
 	img->mono = machine_mono(m);

@@ -18,6 +18,7 @@
 #define NR_FUTEX	202
 #define XSAVE_HEADER	512
 #define CR4_OSXSAVE	(1UL << 18)
+#define RFLAGS_TF	0x100UL
 
 _Static_assert(sizeof(struct gk_thrs) <= PAGE_SZ, "the page at GPA_THR");
 _Static_assert(sizeof(struct gk_thr_area) == PAGE_SZ, "a page each");
@@ -87,6 +88,44 @@ xsave_header(uint8_t *x)
 	memcpy(x + XSAVE_HEADER, &bv, 8);
 	memset(x + XSAVE_HEADER + 8, 0, 56);
 }
+
+/* ---- how a request starts ------------------------------------------------------------ */
+
+void
+handoff_start(struct machine *m)
+{
+	struct gk_thr_area *a = (void *)(m->as->base + GPA_START);
+	const struct thread *t = &m->thread[m->proc.cur];
+
+	memcpy(a->xsave, m->xsave[m->proc.cur], sizeof a->xsave);
+	xsave_header(a->xsave);
+	regs_give(a, t);
+	/* The blob goes there by sysret, or a jump. */
+	m->can_start = handoff_possible(m->vm->host) &&
+	    t->regs.rip >= GVA_USER_MIN && t->regs.rip < GVA_USER_END &&
+	    t->regs.rcx == t->regs.rip &&
+	    t->regs.r11 == t->regs.rflags && (t->regs.rflags & RFLAGS_TF) == 0;
+}
+
+int
+handoff_starts(const struct machine *m)
+{
+	const struct machine *im = m->image;
+	const struct thread *t, *was;
+	struct kvm_regs r;
+
+	if (m->vcpu->owed == NULL || !im->can_start ||
+	    m->proc.cur != im->proc.cur)
+		return (0);
+	t = &m->thread[m->proc.cur];
+	was = &im->thread[m->proc.cur];
+	r = t->regs;
+	r.rax = was->regs.rax;
+	return (memcmp(&r, &was->regs, sizeof r) == 0 &&
+	    t->fs_base == was->fs_base && t->gs_base == was->gs_base);
+}
+
+/* ---- threads, before an entry ---------------------------------------------------------- */
 
 static int
 give(struct machine *m, unsigned i)

@@ -49,6 +49,14 @@ kern_efault(void)
 	return (blob_head()->efault);
 }
 
+uint64_t
+kern_start(const struct kvmhost *h, int out)
+{
+
+	return (h->pub.entry == TKVM_RING0 ? blob_head()->start0[out] :
+	    blob_head()->start3[out]);
+}
+
 /* The blob is ours and built with us: a fault in it is our own bug. */
 static void
 blob_install(struct machine *m)
@@ -75,6 +83,8 @@ blob_install(struct machine *m)
 			    ((p->p_flags & PF_X) ? KMAP_X : 0));
 	}
 	kern_map(ram, GPA_VVAR, KMAP_U);
+	assert(blob_head()->start_area == GVA_START);
+	kern_map(ram, GPA_START, user);
 	for (gpa = GPA_THR; gpa < GPA_THR_AREA + GK_NTHR * PAGE_SZ;
 	    gpa += PAGE_SZ)
 		kern_map(ram, gpa, user | KMAP_W);

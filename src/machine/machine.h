@@ -194,6 +194,7 @@ struct machine {
 	uint8_t		xs_own[MAX_THREADS]; /* xsave[] is newer than image's */
 	uint8_t		xs_blob[MAX_THREADS]; /* ... and what the blob has, too */
 	int		handed;		/* the blob may change threads */
+	int		can_start;	/* an image: see handoff_start() */
 	const struct machine *image;	/* a fork's frozen parent */
 	uint64_t	vdso;		/* where its ELF header is */
 	uint64_t	spurious_addr;

@@ -72,6 +72,8 @@ uint64_t kern_lstar(const struct kvmhost *);
 /* The blob's access to the program's memory, and where a bad one goes on. */
 uint64_t kern_copy(void);
 uint64_t kern_efault(void);
+/* Where the blob starts a request, and where it only tries to */
+uint64_t kern_start(const struct kvmhost *, int out);
 
 /* ---- load.c ------------------------------------------------------------------------ */
 
@@ -98,6 +100,10 @@ int machine_park(struct machine *);
 /* ---- handoff.c: threads that the blob changes between ---------------------------------- */
 
 int handoff_possible(const struct kvmhost *);
+/* What the blob needs to put back the state of the thread at hand, at a freeze */
+void handoff_start(struct machine *);
+/* Is that the state the thread at hand goes on with, but for RAX? */
+int handoff_starts(const struct machine *);
 /* Before an entry, and after an exit that was not in the middle of the blob */
 void handoff_give(struct machine *);
 void handoff_take(struct machine *);

@@ -155,9 +155,7 @@ machine_reset(struct machine *m, struct tkvm_error *err)
 	}
 	hfiles_reset(m);
 	threads_reset(m);
-	if (vcpu_set_xsave(m->vcpu, im->xsave[m->proc.cur]) != 0)
-		return (err_set(err, TKVM_E_KVM, "tenant \"%s\": KVM_SET_XSAVE "
-		    "failed", m->opt->tenant));
+	vcpu_owe_xsave(m->vcpu, im->xsave[m->proc.cur]);
 	if (vcpu_reset_debug(m->vcpu) != 0)
 		return (err_set(err, TKVM_E_KVM, "tenant \"%s\": "
 		    "KVM_SET_DEBUGREGS failed", m->opt->tenant));

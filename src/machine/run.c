@@ -576,7 +576,12 @@ enter(struct machine *m, struct thread *t)
 		break;
 	case PEND_USER:
 		bases(m);
-		vcpu_set_user(m->vcpu, &t->regs, t->fs_base, t->gs_base);
+		if (handoff_starts(m))
+			vcpu_start(m->vcpu, kern_start(m->vm->host, 0),
+			    &t->regs, t->fs_base, t->gs_base);
+		else
+			vcpu_set_user(m->vcpu, &t->regs, t->fs_base,
+			    t->gs_base);
 		break;
 	default:
 		break;

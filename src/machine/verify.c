@@ -101,6 +101,8 @@ static const char *
 verify_vector(struct machine *m)
 {
 	const struct machine *im = m->image;
+	const struct thread *t = &m->thread[m->proc.cur];
+	const struct kvm_xsave *owed = m->vcpu->owed;
 	const char *what = NULL;
 	uint8_t *x;
 
@@ -108,12 +110,21 @@ verify_vector(struct machine *m)
 	x = calloc(1, m->vm->host->xsave2_size);
 	if (x == NULL)
 		return ("(out of memory)");
-	if (vcpu_get_xsave_all(m->vcpu, x) != 0)
+	if (handoff_starts(m))
+		what = vcpu_try_start(m->vcpu, kern_start(m->vm->host, 1),
+		    &t->regs, t->fs_base, t->gs_base);
+	else if (m->vcpu->owed != NULL &&
+	    vcpu_set_xsave(m->vcpu, m->vcpu->owed) != 0)
+		what = "KVM_SET_XSAVE";
+	if (what != NULL)
+		;
+	else if (vcpu_get_xsave_all(m->vcpu, x) != 0)
 		what = "KVM_GET_XSAVE";
 	else if (!xsave_equal(m->vm->host, x,
 	    (const uint8_t *)im->xsave[m->proc.cur]))
 		what = "vector registers";
 	free(x);
+	vcpu_owe_xsave(m->vcpu, owed);
 	return (what);
 }
 

@@ -525,6 +525,36 @@ vcpu_set_xsave(struct vcpu *v, const struct kvm_xsave *x)
 	return (0);
 }
 
+/* Here it is paid at once. */
+void
+vcpu_owe_xsave(struct vcpu *v, const struct kvm_xsave *x)
+{
+
+	(void)vcpu_set_xsave(v, x);
+}
+
+void
+vcpu_start(struct vcpu *v, uint64_t start, const struct kvm_regs *regs,
+    uint64_t fs, uint64_t gs)
+{
+
+	(void)start;
+	vcpu_set_user(v, regs, fs, gs);
+}
+
+const char *
+vcpu_try_start(struct vcpu *v, uint64_t start_out,
+    const struct kvm_regs *regs, uint64_t fs, uint64_t gs)
+{
+
+	(void)v;
+	(void)start_out;
+	(void)regs;
+	(void)fs;
+	(void)gs;
+	return (NULL);
+}
+
 void
 vcpu_kick(struct vcpu *v)
 {

@@ -92,6 +92,7 @@ test_memory(void **state)
 	plant("its stack", as->base + GPA_IST + 0x800, PAGES);
 	plant("the clock page", as->base + GPA_VVAR, PAGES);
 	plant("the gates", as->base + GPA_GATES, PAGES);
+	plant("how a request starts", as->base + GPA_START + THR_RIP, PAGES);
 	plant("a frame of the image", as->base + as->image_end - PAGE_SZ + 9,
 	    PAGES);
 	if (as->slot_end > as->image_end)
@@ -287,6 +288,55 @@ test_vector(void **state)
 		}
 }
 
+/* A reset leaves this to the start of the next request: is it put back there? */
+static void
+start_xsave(const char *what, unsigned off, unsigned component)
+{
+	const struct kvm_xsave *was = m->image->xsave[m->proc.cur];
+	static struct kvm_xsave x;
+	uint8_t *b = (uint8_t *)&x;
+
+	x = *was;
+	b[512] |= (uint8_t)(1u << component);
+	b[off] ^= 0x10;
+	assert_int_equal(vcpu_set_xsave(m->vcpu, &x), 0);
+	assert_null(m->vcpu->owed);
+	assert_false(handoff_starts(m));
+	vcpu_owe_xsave(m->vcpu, was);
+	assert_true(handoff_starts(m));
+	must_be_equal(what);
+}
+
+static void
+test_start(void **state)
+{
+	const struct kvmhost *h = m->vm->host;
+	struct kvm_sregs s;
+	unsigned u;
+
+	(void)state;
+	assert_true(m->image->can_start);
+	start_xsave("x87 control word", 1, 0);
+	start_xsave("ST0", 33, 0);
+	start_xsave("MXCSR", 24, 1);
+	start_xsave("XMM0", 160, 1);
+	start_xsave("XMM15", 415, 1);
+	for (u = 2; u < NELEM(h->xcomp); u++)
+		if (h->xcomp[u].size > 0)
+			start_xsave("upper halves", h->xcomp[u].off, u);
+	/* Only where the blob has the ring for it is this its business. */
+	assert_int_equal(ioctl(m->vcpu->fd, KVM_GET_SREGS, &s), 0);
+	s.ds.selector = s.es.selector = SEL_USS;
+	s.fs.base = s.gs.base = 0x1000;
+	assert_int_equal(ioctl(m->vcpu->fd, KVM_SET_SREGS, &s), 0);
+	must_be_equal("segments");
+	/* Other registers than those of the image: the long way */
+	m->thread[m->proc.cur].regs.rbx++;
+	assert_false(handoff_starts(m));
+	m->thread[m->proc.cur].regs.rbx--;
+	must_be_equal("registers");
+}
+
 static void
 set_msr(uint32_t n, uint64_t value)
 {
@@ -421,6 +471,7 @@ main(void)
 		cmocka_unit_test(test_files),
 		cmocka_unit_test(test_process),
 		cmocka_unit_test(test_vector),
+		cmocka_unit_test(test_start),
 		cmocka_unit_test(test_vcpu),
 		cmocka_unit_test(test_by_design),
 	};
