@@ -563,7 +563,10 @@ tkvm_fork_wait(struct tkvm_fork *f, double until, struct tkvm_error *err)
 
 /* ---- reset ------------------------------------------------------------------------------------ */
 
-/* Tell forks to come what requests write, when this one has learned more. */
+/*
+ * Tell forks to come what requests write, when this one has learned more, or
+ * has just forgotten what was written once.
+ */
 static void
 learn(struct tkvm_fork *f)
 {
@@ -572,15 +575,15 @@ learn(struct tkvm_fork *f)
 	uint32_t *p, *old;
 
 	/* a look without the lock: right enough, and taken again below */
-	if (as->npriv <= __atomic_load_n(&img->nlearned, __ATOMIC_RELAXED) ||
-	    as->npriv > LEARN_MAX)
+	if (as->npriv > LEARN_MAX || (!as->relearnt &&
+	    as->npriv <= __atomic_load_n(&img->nlearned, __ATOMIC_RELAXED)))
 		return;
 	p = malloc(as->npriv * sizeof *p);
 	if (p == NULL)
 		return;
 	memcpy(p, as->plist, as->npriv * sizeof *p);
 	(void)pthread_mutex_lock(&img->mtx);
-	if (as->npriv > img->nlearned) {
+	if (as->relearnt || as->npriv > img->nlearned) {
 		old = img->learned;
 		img->learned = p;
 		__atomic_store_n(&img->nlearned, as->npriv, __ATOMIC_RELAXED);

@@ -112,6 +112,7 @@ struct as {
 	uint32_t	npriv, cap_priv, nsorted;
 	struct bitmap	differed;	/* ... in a sample of resets */
 	unsigned	nresets;
+	int		relearnt;	/* the last reset was such a one */
 	struct bitmap	rdirty;		/* request frames the VMM wrote */
 	uint64_t	window;		/* pages mapped by the next fault */
 	uint64_t	last_fault;

@@ -292,6 +292,7 @@ shrink(struct as *as)
 	const int relearn = as->nresets % (SAMPLE * SAMPLES) == 0;
 	uint32_t u, n, page;
 
+	as->relearnt = relearn;
 	if (!relearn && as->npriv <= as->max_kept)
 		return;
 	for (u = n = 0; u < as->npriv; u++) {
