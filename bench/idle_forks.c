@@ -4,7 +4,8 @@
  * What a request costs when the process holds many idle forks: every virtual
  * machine adds to each memory-map event of its process.
  *
- *	idle_forks [-j] [-n REQUESTS] [-f FORKS,...] [-p PATH] PROGRAM [ARGS...]
+ *	idle_forks [-j] [-n REQUESTS] [-f FORKS,...] [-o OPTION=VALUE] [-p PATH]
+ *	    PROGRAM [ARGS...]
  *
  * Prints a Markdown table: a line per number of forks, medians of rounds.
  * With -j lines of JSON instead, and with the cost of a bare exit of this
@@ -105,10 +106,22 @@ anon_kib(void)
 	return (kib);
 }
 
-static struct tkvm_image *
-boot(int argc, char **argv)
+/* -o OPTION=VALUE */
+static void
+option(struct tkvm_options *o, char *text)
 {
-	struct tkvm_options *o = tkvm_options_new("bench");
+	char *value = strchr(text, '=');
+	struct tkvm_error err;
+
+	if (value != NULL)
+		*value++ = '\0';
+	if (tkvm_options_set(o, text, value, &err) != 0)
+		die(&err);
+}
+
+static struct tkvm_image *
+boot(struct tkvm_options *o, int argc, char **argv)
+{
 	struct tkvm_image *img = NULL;
 	struct tkvm_error err;
 	int i;
@@ -185,6 +198,7 @@ main(int argc, char **argv)
 {
 	static struct tkvm_fork *fork[MAX_FORKS];
 	static char counts[] = "1,100,1000";
+	struct tkvm_options *o = tkvm_options_new("bench");
 	struct cost cost = { .n = 500 };
 	unsigned have = 0;
 	const char *path = "/";
@@ -194,13 +208,15 @@ main(int argc, char **argv)
 	struct tkvm_error err;
 	int c;
 
-	while ((c = getopt(argc, argv, "+jn:f:p:")) != -1) {
+	while ((c = getopt(argc, argv, "+jn:f:o:p:")) != -1) {
 		if (c == 'n')
 			cost.n = (unsigned)strtoul(optarg, NULL, 10);
 		else if (c == 'j')
 			json = 1;
 		else if (c == 'f')
 			list = optarg;
+		else if (c == 'o')
+			option(o, optarg);
 		else if (c == 'p')
 			path = optarg;
 		else
@@ -208,7 +224,7 @@ main(int argc, char **argv)
 	}
 	if (optind == argc || cost.n == 0)
 		return (2);
-	img = boot(argc - optind, argv + optind);
+	img = boot(o, argc - optind, argv + optind);
 	if (!json)
 		(void)printf("| forks | us a request | spread | exits | "
 		    "remaps | pages | own MiB |\n"
