@@ -27,10 +27,10 @@ LIMITS = {
     "c": {"exits": 1.05, "pages_reset": 22},
     "asyncio": {"exits": 1.1, "pages_reset": 450},
 }
-# Host calls of a worker process for a request: KVM_RUN, KVM_GET_DIRTY_LOG and
-# KVM_SET_XSAVE of the reset (after the answer), and none of the others that
-# Varnish itself does not make.
-IOCTLS = 3.1
+# Host calls of a worker process for a request: KVM_RUN, KVM_GET_DIRTY_LOG of the
+# reset (after the answer), and none of the others that Varnish itself does not
+# make.
+IOCTLS = 2.1
 NEVER = ("getrandom", "mmap", "munmap", "mprotect", "mremap", "brk", "madvise",
          "timer_settime", "timerfd_settime", "setitimer", "rt_sigaction",
          "rt_sigprocmask", "tgkill", "clock_gettime", "gettid", "openat",
