@@ -5,7 +5,7 @@
  *
  * All record locks are OFD locks on a description that only this machine has:
  * forks of one image must exclude each other, and a reset drops what a request
- * has locked.
+ * has locked.  Those of the process are reclock.c's.
  */
 
 #include <sys/types.h>
@@ -107,36 +107,42 @@ lock_out(struct machine *m, uint64_t uaddr, struct gflock *g,
 }
 
 static int64_t
-lock_get(struct machine *m, uint64_t uaddr, const struct gk_ofd *ofd, int fd)
+lock_get(struct machine *m, const uint64_t a[6], const struct gk_ofd *ofd,
+    struct hfile *hf)
 {
 	struct gflock g;
 	struct flock fl;
 	int r;
 
-	r = lock_in(m, uaddr, ofd, &g, &fl);
-	if (r != 0)
-		return (r);
-	if (fcntl(fd, F_OFD_GETLK, &fl) != 0)
-		return (-errno);
-	return (lock_out(m, uaddr, &g, &fl));
+	r = lock_in(m, a[2], ofd, &g, &fl);
+	if (r == 0 && a[1] == F_GETLK)
+		r = reclock_get(m, hf, &fl);
+	else if (r == 0 && g.pid != 0)
+		r = -EINVAL;
+	else if (r == 0 && fcntl(hf->fd, F_OFD_GETLK, &fl) != 0)
+		r = -errno;
+	return (r != 0 ? r : lock_out(m, a[2], &g, &fl));
 }
 
 static int64_t
-lock_set(struct machine *m, struct thread *t, uint64_t uaddr,
-    const struct gk_ofd *ofd, int fd, int wait)
+lock_set(struct machine *m, struct thread *t, const uint64_t a[6],
+    const struct gk_ofd *ofd, struct hfile *hf)
 {
+	const int wait = a[1] == F_SETLKW || a[1] == F_OFD_SETLKW;
 	struct gflock g;
 	struct flock fl;
 	int r;
 
-	r = lock_in(m, uaddr, ofd, &g, &fl);
-	if (r != 0)
-		return (r);
-	if (fcntl(fd, F_OFD_SETLK, &fl) == 0)
-		return (0);
-	if (wait && (errno == EAGAIN || errno == EACCES))
+	r = lock_in(m, a[2], ofd, &g, &fl);
+	if (r == 0 && (a[1] == F_SETLK || a[1] == F_SETLKW))
+		r = reclock_set(m, hf, &fl);
+	else if (r == 0 && g.pid != 0)
+		r = -EINVAL;
+	else if (r == 0 && fcntl(hf->fd, F_OFD_SETLK, &fl) != 0)
+		r = -errno;
+	if (wait && (r == -EAGAIN || r == -EACCES))
 		return (file_block_ms(m, t, LOCK_RETRY_MS));
-	return (-errno);
+	return (r);
 }
 
 /* One in memory: there is no other process to lock out. */
@@ -196,16 +202,9 @@ do_lock(struct machine *m, struct thread *t, const uint64_t a[6],
 	hf = hfile_private(m, ofd, &err);
 	if (hf == NULL)
 		return (err);
-	switch (a[1]) {
-	case F_GETLK:
-	case F_OFD_GETLK:
-		return (lock_get(m, a[2], ofd, hf->fd));
-	case F_SETLK:
-	case F_OFD_SETLK:
-		return (lock_set(m, t, a[2], ofd, hf->fd, 0));
-	default:
-		return (lock_set(m, t, a[2], ofd, hf->fd, 1));
-	}
+	if (a[1] == F_GETLK || a[1] == F_OFD_GETLK)
+		return (lock_get(m, a, ofd, hf));
+	return (lock_set(m, t, a, ofd, hf));
 }
 
 int64_t

@@ -337,6 +337,7 @@ files_host_release(struct gk_ctx *ctx, uint32_t idx)
 	if (idx >= MAX_HFILE || m->hfile[idx] == NULL)
 		return;
 	ino = m->hfile[idx]->ino;
+	reclock_closed(m, m->hfile[idx]);
 	notify_closed(m, &m->hfile[idx]);
 	mfs_released(m, idx, ino);
 }

@@ -84,6 +84,9 @@ struct hfile {
 	int		socktype;	/* HF_SOCK: SOCK_STREAM, SOCK_DGRAM */
 	uint32_t	ino;		/* in memory (memfs.h); or 0 */
 	uint64_t	sigset;		/* HF_SIGNAL */
+	unsigned	locker;		/* HF_REG: has record locks of the */
+	dev_t		lockdev;	/* process on this file, reclock.c */
+	ino_t		lockino;
 	char		*path;		/* the guest's name for it, or NULL */
 	char		*text;		/* HF_TEXT */
 	size_t		textlen;

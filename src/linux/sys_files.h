@@ -13,6 +13,7 @@
 #ifndef TKVM_SYS_FILES_H
 #define TKVM_SYS_FILES_H
 
+#include <fcntl.h>
 #include <limits.h>
 #include <stdatomic.h>
 #include <sys/socket.h>
@@ -233,6 +234,11 @@ struct hfile *hfile_of(struct machine *, uint64_t fd, struct gk_ofd **,
 int hfile_badkind(int gkkind, int otherwise);
 /* A description of m's own for the file, if it shares one; NULL: *err */
 struct hfile *hfile_private(struct machine *, struct gk_ofd *, int *err);
+
+/* reclock.c: F_GETLK, F_SETLK; a descriptor of hf is closed: all locks go */
+int reclock_get(struct machine *, struct hfile *, struct flock *);
+int reclock_set(struct machine *, struct hfile *, struct flock *);
+void reclock_closed(struct machine *, const struct hfile *);
 /* hfile (reference taken over) to a new descriptor: it, or -errno */
 int64_t hfile_install(struct machine *, struct hfile *, unsigned oflags);
 /* What fstat(2) says of it: 0 or -errno */

@@ -169,6 +169,7 @@ struct machine {
 	struct kvm_xsave *xsave[MAX_THREADS];	/* of threads not in the vCPU */
 	struct hfile	*hfile[MAX_HFILE];
 	unsigned	hi_hfile;
+	unsigned	reclocks;	/* a file had one: linux/reclock.c */
 	uint64_t	hfile_sum;	/* an image's: verify.c */
 	struct fs	*fs;		/* view of the host: linux/perm.c */
 	/* What blocked calls wait for on the host; rebuilt when they are tried */

@@ -770,6 +770,34 @@ BOTH(record_locks)
 	RET(unlink("f"));
 }
 
+/* They are the process's: its descriptors never exclude each other. */
+BOTH(record_locks_of_the_process)
+{
+	int a, b, c, r;
+
+	MUST((a = open("f", O_RDWR | O_CREAT, 0600)) >= 0);
+	MUST((b = open("f", O_RDWR)) >= 0);
+	MUST((r = open("f", O_RDONLY)) >= 0);
+	RET(lock(a, F_SETLK, F_RDLCK, 0, 10));
+	RET(lock(b, F_SETLK, F_WRLCK, 0, 10));
+	RET(lock(b, F_GETLK, F_WRLCK, 0, 10));
+	RET(lock(r, F_SETLK, F_RDLCK, 0, 100));
+	RET(lock(r, F_GETLK, F_WRLCK, 0, 100));
+	RET(lock(a, F_SETLKW, F_WRLCK, 0, 0));
+	RET(lock(b, F_SETLK, F_UNLCK, 0, 0));
+	/* what another process would see */
+	MUST((c = open("f", O_RDWR)) >= 0);
+	RET(lock(c, F_OFD_GETLK, F_WRLCK, 0, 0));
+	RET(lock(a, F_SETLK, F_WRLCK, 3, 4));
+	/* closing any of them drops the locks of all */
+	close(b);
+	RET(lock(c, F_OFD_SETLK, F_WRLCK, 0, 0));
+	close(a);
+	close(r);
+	close(c);
+	RET(unlink("f"));
+}
+
 /* ---- named pipes --------------------------------------------------------------- */
 
 #define FIFO	"/dev/shm/tkvm-fifo"
