@@ -121,12 +121,13 @@ sys_socket(struct machine *m, struct thread *t, const uint64_t a[6])
 	int domain = (int)a[0], type = (int)a[1] & 0xf;
 	unsigned fl = (unsigned)a[1] & ~0xfU;
 
-	(void)m;
 	(void)t;
 	if (fl & ~(unsigned)(SOCK_NONBLOCK | SOCK_CLOEXEC))
 		return (-EINVAL);
 	if (domain == AF_UNIX)
 		return (-ESOCKTNOSUPPORT);
+	if (domain == AF_NETLINK)
+		return (netlink_socket(m, a));
 	if (domain != AF_INET && domain != AF_INET6)
 		return (-EAFNOSUPPORT);
 	return (type == SOCK_RAW ? -EPERM : -ESOCKTNOSUPPORT);
@@ -332,6 +333,8 @@ sys_connect(struct machine *m, struct thread *t, const uint64_t a[6])
 	r = egress_addr_in(m, a[1], a[2], &ss, &len);
 	if (r != 0)
 		return (r);
+	if (hf != NULL && hf->netlink)
+		return (ss.ss_family == AF_NETLINK ? 0 : -EINVAL);
 	if (fs_get(m) == NULL)
 		return (-ENOMEM);
 	if (hf == NULL)
@@ -448,6 +451,8 @@ sys_bind(struct machine *m, struct thread *t, const uint64_t a[6])
 	r = egress_addr_in(m, a[1], a[2], &ss, &len);
 	if (r != 0)
 		return (r);
+	if (hf->netlink)
+		return (ss.ss_family == AF_NETLINK ? 0 : -EINVAL);
 	if (ss.ss_family != AF_INET && ss.ss_family != AF_INET6)
 		return (-EAFNOSUPPORT);
 	(void)memcpy(&port, (char *)&ss + 2, sizeof port);
@@ -504,7 +509,9 @@ get_name(struct machine *m, const uint64_t a[6],
 	if (hf->fd < 0)
 		return (-ENOTCONN);
 	(void)memset(&ss, 0, sizeof ss);
-	if (f(hf->fd, (struct sockaddr *)&ss, &len) != 0)
+	if (hf->netlink)
+		len = netlink_name(&ss, f == getsockname ? m->proc.pid : 0);
+	else if (f(hf->fd, (struct sockaddr *)&ss, &len) != 0)
 		return (-errno);
 	if (a[1] == 0)
 		return (-EFAULT);
@@ -620,6 +627,8 @@ sys_setsockopt(struct machine *m, struct thread *t, const uint64_t a[6])
 		return (r);
 	if ((int32_t)a[4] < 0 || (int32_t)a[4] > MAX_OPTLEN)
 		return (-EINVAL);
+	if (hf->netlink && a[1] != SOL_SOCKET)
+		return (0);
 	if (!opt_ok(a[1], a[2], OPT_SET))
 		return (-ENOPROTOOPT);
 	if (as_read(m->as, a[3], buf, (uint32_t)a[4]) != 0)

@@ -292,6 +292,10 @@ sys_ioctl(struct machine *m, struct thread *t, const uint64_t a[6])
 
 	(void)t;
 	hf = hfile_of(m, a[0], &ofd, NULL, &kind);
+	/* Others pass no request on but those about interfaces. */
+	if (hf == NULL ? kind >= 0 : hf->kind == HF_SOCK && (a[1] & 0xff00) ==
+	    (SIOCGIFCONF & 0xff00))
+		return (netdev_ioctl(m, (uint32_t)a[1], a[2]));
 	if (hf == NULL)
 		return (hfile_badkind(kind, -ENOTTY));
 	if (hf->kind == HF_PATH)

@@ -51,6 +51,8 @@ hfile_unref(struct hfile **p)
 		return;
 	if (hf->fd >= 0)
 		(void)close(hf->fd);
+	if (hf->netlink)
+		(void)close(hf->peer);
 	free(hf->path);
 	free(hf->text);
 	FREE_OBJ(hf);
@@ -256,6 +258,10 @@ files_freeze(struct machine *m)
 		hf = m->hfile[u];
 		if (hf == NULL || hf->kind != HF_SOCK || hf->fd < 0)
 			continue;
+		if (hf->netlink) {
+			netlink_freeze(hf);
+			continue;
+		}
 		(void)close(hf->fd);
 		hf->fd = -1;
 		n++;

@@ -82,6 +82,8 @@ struct hfile {
 	unsigned	can_read, can_write;
 	int		log;		/* HF_LOG: enum tkvm_log */
 	int		socktype;	/* HF_SOCK: SOCK_STREAM, SOCK_DGRAM */
+	unsigned	netlink;	/* HF_SOCK: netdev.c, answered at */
+	int		peer;		/* this other end of fd */
 	uint32_t	ino;		/* in memory (memfs.h); or 0 */
 	uint64_t	sigset;		/* HF_SIGNAL */
 	unsigned	locker;		/* HF_REG: has record locks of the */

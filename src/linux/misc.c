@@ -15,6 +15,7 @@
 
 #include "conf/options.h"
 #include "gk.h"
+#include "linux/sys_files.h"
 #include "linux/sys_proc.h"
 #include "obj.h"
 
@@ -44,9 +45,9 @@ sys_uname(struct machine *m, struct thread *t, const uint64_t a[6])
 {
 	static const struct utsname u = {
 		.sysname = "Linux",
-		.nodename = "tkvm",
-		.release = "6.1.0-tkvm",
-		.version = "#1 SMP",
+		.nodename = GUEST_HOSTNAME,
+		.release = GUEST_RELEASE,
+		.version = GUEST_VERSION,
 		.machine = "x86_64",
 		.domainname = "(none)",
 	};

@@ -111,6 +111,11 @@ io_once(struct sockio *s, struct iovec *iov, unsigned n)
 	(void)memset(&h, 0, sizeof h);
 	h.msg_iov = iov;
 	h.msg_iovlen = n;
+	if (s->write && s->hf->netlink) {
+		s->hf = netlink_private(s->m, s->ofd, s->hf);
+		return (s->hf == NULL ? -ENOBUFS :
+		    netlink_send(s->m, s->hf, iov->iov_base, iov->iov_len));
+	}
 	if (s->write) {
 		if (s->namelen > 0) {
 			h.msg_name = &s->name;
@@ -123,7 +128,8 @@ io_once(struct sockio *s, struct iovec *iov, unsigned n)
 		h.msg_namelen = sizeof s->name;
 		r = recvmsg(s->hf->fd, &h, (s->flags & RECV_FLAGS &
 		    ~MSG_WAITALL) | MSG_DONTWAIT);
-		s->namelen = r < 0 ? 0 : h.msg_namelen;
+		s->namelen = r < 0 ? 0 : s->hf->netlink ?
+		    netlink_name(&s->name, 0) : h.msg_namelen;
 		s->outflags = h.msg_flags;
 	}
 	return (r < 0 ? -errno : r);
@@ -231,7 +237,7 @@ io_run(struct sockio *s)
 		return (io_dead(s));
 	if (s->flags & ~(s->write ? SEND_FLAGS : RECV_FLAGS))
 		return (-EOPNOTSUPP);
-	if (s->write && s->namelen > 0) {
+	if (s->write && s->namelen > 0 && !s->hf->netlink) {
 		if (s->hf->socktype == SOCK_STREAM)
 			s->namelen = 0;		/* ignored, as TCP does */
 		else if (!net_allowed(s->m->fs, (struct sockaddr *)&s->name,

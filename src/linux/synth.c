@@ -64,10 +64,18 @@ static const struct synth_entry fixed[] = {
 	DIR_("/proc/sys/net"),
 	DIR_("/proc/sys/net/core"),
 	TEXT("/proc/sys/net/core/somaxconn", "4096\n"),
+	TEXT("/proc/sys/net/core/rmem_max", "212992\n"),
+	TEXT("/proc/sys/net/core/wmem_max", "212992\n"),
+	DIR_("/proc/sys/net/ipv4"),
+	TEXT("/proc/sys/net/ipv4/ip_local_port_range", "32768\t60999\n"),
 	DIR_("/proc/sys/fs"),
 	TEXT("/proc/sys/fs/file-max", "1048576\n"),
 	TEXT("/proc/sys/fs/nr_open", "1024\n"),
 	TEXT("/proc/sys/fs/pipe-max-size", "65536\n"),
+	/* Java takes a system without it for one without IPv6. */
+	DIR_("/proc/net"),
+	TEXT("/proc/net/if_inet6",
+	    "00000000000000000000000000000001 01 80 10 80       lo\n"),
 
 	DIR_("/sys"),
 	DIR_("/sys/devices"),

@@ -31,7 +31,8 @@
 /* As uname(2) has it (misc.c) */
 #define GUEST_RELEASE	"6.1.0-tkvm"
 #define GUEST_VERSION	"#1 SMP"
-#define GUEST_HOSTNAME	"tkvm"
+/* A name that every /etc/hosts has: programs look up their own. */
+#define GUEST_HOSTNAME	"localhost"
 
 /* ---- perm.c: what the options allow ---------------------------------------- */
 
@@ -234,6 +235,16 @@ struct hfile *hfile_of(struct machine *, uint64_t fd, struct gk_ofd **,
 int hfile_badkind(int gkkind, int otherwise);
 /* A description of m's own for the file, if it shares one; NULL: *err */
 struct hfile *hfile_private(struct machine *, struct gk_ofd *, int *err);
+
+/* netdev.c: routing sockets; what is sent is answered at once. */
+int64_t netlink_socket(struct machine *, const uint64_t a[6]);
+int64_t netlink_send(struct machine *, const struct hfile *, const char *,
+    size_t);
+socklen_t netlink_name(struct sockaddr_storage *, uint32_t pid);
+struct hfile *netlink_private(struct machine *, const struct gk_ofd *,
+    struct hfile *);
+void netlink_freeze(const struct hfile *);
+int64_t netdev_ioctl(struct machine *, unsigned req, uint64_t uaddr);
 
 /* reclock.c: F_GETLK, F_SETLK; a descriptor of hf is closed: all locks go */
 int reclock_get(struct machine *, struct hfile *, struct flock *);

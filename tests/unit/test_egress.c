@@ -170,7 +170,7 @@ test_denied(void **state)
 	/* This may be its own, where nobody is. */
 	assert_int_equal(call(sys_sendto, 44, (uint64_t)fd, U("x"), 1, 0,
 	    U(&addr), sizeof addr), 1);
-	assert_int_equal(g_socket(AF_NETLINK, SOCK_RAW), -EAFNOSUPPORT);
+	assert_int_equal(g_socket(AF_PACKET, SOCK_RAW), -EAFNOSUPPORT);
 	assert_int_equal(g_socket(AF_INET, SOCK_RAW), -EPERM);
 	fd = g_socket(AF_UNIX, SOCK_STREAM);
 	assert_int_equal(g_connect(fd, &un, sizeof un), -EACCES);
