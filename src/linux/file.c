@@ -199,7 +199,7 @@ open_mem(struct machine *m, struct where *w, int oflags, unsigned mode,
 /* O_TMPFILE: only where files are in memory */
 static int64_t
 open_tmpfile(struct machine *m, uint64_t dirfd, uint64_t uaddr, int oflags,
-    unsigned mode)
+    unsigned mode, unsigned resolve)
 {
 	struct hfile *hf = NULL;
 	struct where w;
@@ -208,7 +208,7 @@ open_tmpfile(struct machine *m, uint64_t dirfd, uint64_t uaddr, int oflags,
 
 	if ((oflags & O_ACCMODE) == O_RDONLY)
 		return (-EINVAL);
-	r = path_user(m, dirfd, uaddr, 0, &w);
+	r = path_user(m, dirfd, uaddr, W_RESOLVE(resolve), &w);
 	if (r != 0)
 		return (r);
 	if (!S_ISDIR(w.st.st_mode))
@@ -370,14 +370,15 @@ open_told(struct machine *m, const struct where *w, const struct hfile *hf,
 
 static int64_t
 open_once(struct machine *m, struct thread *t, uint64_t dirfd, uint64_t uaddr,
-    int oflags, unsigned mode)
+    int oflags, unsigned mode, unsigned resolve)
 {
 	struct hfile *hf = NULL;
 	struct where w;
 	int64_t r64;
 	int r;
 
-	r = path_user(m, dirfd, uaddr, open_walk(oflags), &w);
+	r = path_user(m, dirfd, uaddr, open_walk(oflags) |
+	    W_RESOLVE(resolve), &w);
 	if (r != 0)
 		return (r);
 	r = open_check(m, &w, oflags);
@@ -406,7 +407,7 @@ open_once(struct machine *m, struct thread *t, uint64_t dirfd, uint64_t uaddr,
 
 static int64_t
 do_open(struct machine *m, struct thread *t, uint64_t dirfd, uint64_t uaddr,
-    int oflags, unsigned mode)
+    int oflags, unsigned mode, unsigned resolve)
 {
 	unsigned n;
 	int64_t r;
@@ -414,11 +415,12 @@ do_open(struct machine *m, struct thread *t, uint64_t dirfd, uint64_t uaddr,
 	if (oflags & O_PATH)
 		oflags &= O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 	if ((oflags & O_TMPFILE) == O_TMPFILE)
-		return (open_tmpfile(m, dirfd, uaddr, oflags, mode));
+		return (open_tmpfile(m, dirfd, uaddr, oflags, mode,
+		    resolve));
 	if ((oflags & (O_CREAT | O_DIRECTORY)) == (O_CREAT | O_DIRECTORY))
 		return (-EINVAL);
 	for (n = 0; n < MAX_RACE; n++) {
-		r = open_once(m, t, dirfd, uaddr, oflags, mode);
+		r = open_once(m, t, dirfd, uaddr, oflags, mode, resolve);
 		/* EEXIST without O_EXCL: somebody was quicker to make it. */
 		if (r != -EEXIST || (oflags & O_EXCL) || !(oflags & O_CREAT))
 			break;
@@ -431,7 +433,7 @@ sys_open(struct machine *m, struct thread *t, const uint64_t a[6])
 {
 
 	return (do_open(m, t, (uint64_t)AT_FDCWD, a[0], (int)a[1],
-	    (unsigned)a[2]));
+	    (unsigned)a[2], 0));
 }
 
 int64_t
@@ -439,14 +441,14 @@ sys_creat(struct machine *m, struct thread *t, const uint64_t a[6])
 {
 
 	return (do_open(m, t, (uint64_t)AT_FDCWD, a[0],
-	    O_CREAT | O_WRONLY | O_TRUNC, (unsigned)a[1]));
+	    O_CREAT | O_WRONLY | O_TRUNC, (unsigned)a[1], 0));
 }
 
 int64_t
 sys_openat(struct machine *m, struct thread *t, const uint64_t a[6])
 {
 
-	return (do_open(m, t, a[0], a[1], (int)a[2], (unsigned)a[3]));
+	return (do_open(m, t, a[0], a[1], (int)a[2], (unsigned)a[3], 0));
 }
 
 int64_t
@@ -460,7 +462,7 @@ sys_openat2(struct machine *m, struct thread *t, const uint64_t a[6])
 	size_t n;
 
 	if (a[3] < sizeof how || a[3] > PAGE_SZ)
-		return (-EINVAL);
+		return (a[3] > PAGE_SZ ? -E2BIG : -EINVAL);
 	if (as_read(m->as, a[2], &how, sizeof how) != 0)
 		return (-EFAULT);
 	for (n = sizeof how; n < a[3]; n += 8) {
@@ -474,11 +476,20 @@ sys_openat2(struct machine *m, struct thread *t, const uint64_t a[6])
 	    (how.mode != 0 && !(how.flags & (O_CREAT | (O_TMPFILE &
 	    ~O_DIRECTORY)))))
 		return (-EINVAL);
-	/* Ways to resolve that we do not have: programs then do without. */
-	if (how.resolve & ~(uint64_t)RESOLVE_NO_MAGICLINKS)
-		return (-ENOSYS);
+	if ((how.resolve & ~(uint64_t)(RESOLVE_NO_XDEV |
+	    RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH |
+	    RESOLVE_IN_ROOT | RESOLVE_CACHED)) != 0 ||
+	    ((how.resolve & RESOLVE_BENEATH) &&
+	    (how.resolve & RESOLVE_IN_ROOT)))
+		return (-EINVAL);
+	if ((how.flags & O_PATH) && (how.flags & ~(uint64_t)(O_PATH |
+	    O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)))
+		return (-EINVAL);
+	if ((how.resolve & RESOLVE_CACHED) && (how.flags & (O_TRUNC |
+	    O_CREAT | (O_TMPFILE & ~O_DIRECTORY))))
+		return (-EAGAIN);
 	return (do_open(m, t, a[0], a[1], (int)how.flags,
-	    (unsigned)how.mode));
+	    (unsigned)how.mode, (unsigned)how.resolve));
 }
 
 /* ---- offsets ------------------------------------------------------------------------------- */

@@ -18,10 +18,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #include "linux/memfs.h"
+#include "linux/synth.h"
 #include "obj.h"
 
 struct walk {
@@ -30,6 +32,9 @@ struct walk {
 	struct where	*w;
 	unsigned	flags;
 	unsigned	nlink;
+	unsigned	resolve;	/* RESOLVE_* */
+	size_t		top;		/* they are about this much of path */
+	unsigned	topmnt;
 	size_t		len;		/* of w->path; "" is the root */
 	char		*p;		/* what is left, in rest[] */
 	char		rest[2 * PATH_MAX];
@@ -94,13 +99,48 @@ next_comp(struct walk *k, size_t *len, int *last)
 	return (c);
 }
 
-static void
+static int
 walk_up(struct walk *k)
 {
 
+	if (k->resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT) &&
+	    k->len <= k->top)
+		return (k->resolve & RESOLVE_IN_ROOT ? 0 : -EXDEV);
 	while (k->len > 0 && k->w->path[--k->len] != '/')
 		continue;
 	k->w->path[k->len] = '\0';
+	return (0);
+}
+
+/* An absolute path or link: back to the root, or to what stands for it */
+static int
+walk_root(struct walk *k)
+{
+
+	if (k->resolve & RESOLVE_BENEATH)
+		return (-EXDEV);
+	k->len = k->resolve & RESOLVE_IN_ROOT ? k->top : 0;
+	k->w->path[k->len] = '\0';
+	return (0);
+}
+
+/* May the link at w->path be followed?  Some of those in /proc are no names. */
+static int
+walk_may_follow(const struct walk *k)
+{
+	const struct where *w = k->w;
+	int magic = w->mnt == MNT_SYNTH && (w->syn.type == SYN_FD ||
+	    w->syn.id == ID_EXE || w->syn.id == ID_CWD ||
+	    strcmp(k->link, "/") == 0);
+
+	if (k->resolve & RESOLVE_NO_SYMLINKS)
+		return (-ELOOP);
+	if (magic && (k->resolve & RESOLVE_NO_MAGICLINKS))
+		return (-ELOOP);
+	if (magic && (k->resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT |
+	    RESOLVE_NO_XDEV)))
+		return (-EXDEV);
+	return (0);
 }
 
 static int
@@ -121,6 +161,7 @@ walk_down(struct walk *k, const char *c, size_t len)
 static int
 walk_link(struct walk *k)
 {
+	const char *rel;
 	size_t ll, rl;
 
 	if (++k->nlink > MAX_SYMLINKS)
@@ -134,12 +175,12 @@ walk_link(struct walk *k)
 	(void)memmove(k->rest + ll, k->p, rl + 1);
 	(void)memcpy(k->rest, k->link, ll);
 	k->p = k->rest;
-	if (k->link[0] == '/') {
-		k->len = 0;
-		k->w->path[0] = '\0';
-	} else
-		walk_up(k);
-	return (0);
+	if (k->link[0] != '/')
+		return (walk_up(k));
+	if ((k->resolve & RESOLVE_NO_XDEV) &&
+	    fs_mount(k->fs, "/", &rel) != k->topmnt)
+		return (-EXDEV);
+	return (walk_root(k));
 }
 
 /* A directory that is there only because a volume is below it. */
@@ -270,7 +311,7 @@ walk_fast(struct walk *k)
 	unsigned mnt;
 	int fd, dot = 0;
 
-	if (k->flags & W_PARENT)
+	if ((k->flags & W_PARENT) || k->resolve != 0)
 		return (0);
 	(void)memcpy(k->cand, w->path, len);
 	for (p = k->p + strspn(k->p, "/"); *p != '\0';
@@ -378,13 +419,21 @@ walk_step(struct walk *k, const char *c, size_t len, int last, int *done)
 	if (len == 1 && *c == '.')
 		return (0);
 	if (len == 2 && c[0] == '.' && c[1] == '.') {
-		walk_up(k);
-		return (0);
+		return (walk_up(k));
 	}
 	r = walk_down(k, c, len);
 	if (r != 0)
 		return (r);
 	r = walk_look(k);
+	if (r >= 0 && (k->resolve & RESOLVE_NO_XDEV) && w->mnt != k->topmnt)
+		return (-EXDEV);
+	if (r == 1 && k->resolve != 0 && (!last ||
+	    !(k->flags & W_NOFOLLOW) || w->slash)) {
+		r = walk_may_follow(k);
+		if (r != 0)
+			return (r);
+		r = 1;
+	}
 	if (r == 1 && (!last || !(k->flags & W_NOFOLLOW) || w->slash)) {
 		if (w->syn.type == SYN_FD && last && !w->slash) {
 			*done = 1;	/* not the name but the file itself */
@@ -471,18 +520,26 @@ static int
 walk_run(struct walk *k, const char *base)
 {
 	struct where *w = k->w;
-	int r;
+	const char *rel;
+	int r = 0;
 
 	k->p = k->rest;
 	if (k->rest[0] == '\0')
 		return (-ENOENT);
-	if (k->rest[0] != '/' && strcmp(base, "/") != 0) {
+	if ((k->rest[0] != '/' || k->resolve != 0) && strcmp(base, "/") != 0) {
 		k->len = strlen(base);
 		if (k->len >= sizeof w->path)
 			return (-ENAMETOOLONG);
 		(void)memcpy(w->path, base, k->len + 1);
 	}
-	r = walk_loop(k);
+	if (k->resolve != 0) {
+		k->top = k->len;
+		if (k->rest[0] == '/')
+			r = walk_root(k);
+		k->topmnt = fs_mount(k->fs, w->path, &rel);
+	}
+	if (r == 0)
+		r = walk_loop(k);
 	if (w->path[0] == '\0' && w->syn.type != SYN_FD)
 		(void)strcpy(w->path, "/");
 	/*
@@ -516,7 +573,8 @@ walk_new(struct machine *m, unsigned flags, struct where *w, int *err)
 	k->m = m;
 	k->fs = fs;
 	k->w = w;
-	k->flags = flags;
+	k->flags = flags & (W_RESOLVE(1) - 1);
+	k->resolve = flags / W_RESOLVE(1);
 	return (k);
 }
 
@@ -566,7 +624,8 @@ path_user(struct machine *m, uint64_t dirfd, uint64_t uaddr, unsigned flags,
 		}
 		(void)strcpy(k->rest, ".");
 	}
-	if (r >= 0 && k->rest[0] != '/' && k->rest[0] != '\0')
+	if (r >= 0 && (k->rest[0] != '/' || (k->resolve & RESOLVE_IN_ROOT)) &&
+	    k->rest[0] != '\0')
 		r = path_base(m, dirfd, &base);
 	if (r >= 0)
 		r = walk_run(k, base);

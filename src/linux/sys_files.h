@@ -180,6 +180,7 @@ const struct thread *proc_thread(const struct machine *, uint32_t tid);
 #define W_CREATE	0x04		/* the last one may be missing: fd -1 */
 #define W_EMPTY		0x08		/* AT_EMPTY_PATH */
 #define W_FREE		0x10		/* no rules: for the VMM itself */
+#define W_RESOLVE(r)	((unsigned)(r) << 8)	/* RESOLVE_* of openat2(2) */
 
 struct where {
 	int		fd;		/* O_PATH, or -1: made here or missing */

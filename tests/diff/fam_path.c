@@ -222,6 +222,66 @@ BOTH(openat2_how)
 	RET(unlink("a"));
 }
 
+static void
+resolve(int d, const char *path, uint64_t flags)
+{
+	struct open_how how = { .flags = O_RDONLY, .resolve = flags };
+	int fd;
+
+	fd = (int)syscall(SYS_openat2, d, path, &how, sizeof how);
+	say("%s %x: %s", path, (unsigned)flags,
+	    fd < 0 ? errno_name(errno) : "ok");
+	if (fd >= 0)
+		close(fd);
+}
+
+BOTH(openat2_resolve)
+{
+	static const uint64_t how[] = { 0, RESOLVE_NO_SYMLINKS,
+	    RESOLVE_NO_MAGICLINKS, RESOLVE_BENEATH, RESOLVE_IN_ROOT,
+	    RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS, RESOLVE_BENEATH | RESOLVE_IN_ROOT,
+	    0x40 };
+	static const char *const path[] = { "f", "e/f", "e/../f", "l", "e/up",
+	    "../d/f", "e/../../d/f", "out", "out/d/f", "/f", "/e/f", "/dev/null",
+	    "none", "abs", "e/abs", "../../../f", "proc", "/", ".", ".." };
+	struct open_how create = { .flags = O_CREAT | O_WRONLY, .mode = 0600,
+	    .resolve = RESOLVE_BENEATH };
+	unsigned u, v;
+	int d;
+
+	RET(mkdir("d", 0755));
+	RET(mkdir("d/e", 0755));
+	put("d/f", "one");
+	put("d/e/f", "two");
+	RET(symlink("f", "d/l"));
+	RET(symlink("../f", "d/e/up"));
+	RET(symlink("..", "d/out"));
+	RET(symlink("/f", "d/abs"));
+	RET(symlink("/e/f", "d/e/abs"));
+	RET(symlink("/proc/self/root", "d/proc"));
+	MUST((d = open("d", O_RDONLY | O_DIRECTORY)) >= 0);
+	for (u = 0; u < sizeof how / sizeof *how; u++)
+		for (v = 0; v < sizeof path / sizeof *path; v++)
+			resolve(d, path[v], how[u]);
+	for (v = 0; v < 6; v++)
+		resolve(d, path[v], RESOLVE_NO_XDEV);
+	resolve(d, "f", RESOLVE_CACHED);
+	resolve(d, "/proc/self/exe", RESOLVE_NO_MAGICLINKS);
+	resolve(d, "/proc/self/fd/0", RESOLVE_NO_MAGICLINKS);
+	resolve(d, "/proc/self/status", RESOLVE_NO_MAGICLINKS);
+	resolve(AT_FDCWD, "/proc/version", RESOLVE_NO_XDEV);
+	WORKS(syscall(SYS_openat2, d, "new", &create, sizeof create));
+	RET(syscall(SYS_openat2, d, "../new", &create, sizeof create));
+	show("d/new");
+	create.flags |= O_PATH;
+	RET(syscall(SYS_openat2, d, "new", &create, sizeof create));
+	close(d);
+	RET(unlink("d/proc") | unlink("d/e/abs") | unlink("d/abs") |
+	    unlink("d/out") | unlink("d/e/up") | unlink("d/l") |
+	    unlink("d/e/f") | unlink("d/f") | unlink("d/new") |
+	    rmdir("d/e") | rmdir("d"));
+}
+
 BOTH(links)
 {
 
