@@ -99,7 +99,8 @@ fail(struct tkvm_exchange *ex, struct tkvm_error *err)
 	if (!ex->failed && st.no_process != NULL)
 		(void)snprintf(ex->err.text + len, sizeof ex->err.text - len,
 		    "; it called %s, but a guest is one process and cannot "
-		    "start another", st.no_process);
+		    "start another (is there an option to serve without a "
+		    "process for each connection?)", st.no_process);
 	ex->failed = 1;
 	if (err != NULL)
 		*err = ex->err;

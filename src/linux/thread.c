@@ -155,7 +155,9 @@ refuse(struct machine *m, unsigned nr, const char *name, int err)
 	uint8_t bit = (uint8_t)(1U << nr % 8);
 
 	m->st.unknown++;
-	(void)snprintf(m->no_process, sizeof m->no_process, "%s", name);
+	if (err != ECHILD || m->no_process[0] == '\0')
+		(void)snprintf(m->no_process, sizeof m->no_process, "%s",
+		    name);
 	if (!(*seen & bit)) {
 		*seen |= bit;
 		if (m->fs != NULL && !fs_tell_once(m->fs, "process", name))

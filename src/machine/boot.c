@@ -17,6 +17,7 @@
 #include "machine/priv.h"
 
 #define NS		1000000000.0
+#define PATIENCE	5000000000UL	/* ns */
 #define STACK_HEADROOM	(128UL * 1024)
 #define HEAP_HEADROOM	(64UL * 1024)
 #define BOOT_PID	1
@@ -255,6 +256,23 @@ boot_error(struct machine *m, struct tkvm_error *err, const char *when)
 	return (-1);
 }
 
+/*
+ * Servers with processes of their own sleep, to try again, where they cannot
+ * have one (Apache does so for 10 s).  Nothing but a timer that is far off will
+ * wake this one: no need to wait for max-boot-time.
+ */
+static uint64_t
+patience(struct machine *m)
+{
+	uint64_t now = machine_mono(m), wake = machine_next_wake(m);
+
+	if (m->stage != M_BOOT || m->no_process[0] == '\0' ||
+	    strncmp(m->no_process, "wait", 4) == 0 || m->nwaitfd > 0 ||
+	    wake < now + PATIENCE)
+		return (~0UL);
+	return (host_mono() + PATIENCE);
+}
+
 /* Run until every thread waits, one of them for connections. */
 int
 machine_until_ready(struct machine *m, struct tkvm_error *err,
@@ -273,9 +291,12 @@ machine_until_ready(struct machine *m, struct tkvm_error *err,
 			return (0);
 		if (err != NULL)
 			err->code = TKVM_OK;
-		i = machine_wait(m, ~0UL, err);
-		if (i >= 0)
+		i = machine_wait(m, patience(m), err);
+		if (i > 0)
 			continue;
+		if (i == 0 && err != NULL)
+			(void)err_set(err, TKVM_E_BOOT, "tenant \"%s\": the "
+			    "program sleeps", m->opt->tenant);
 		if (err != NULL && err->code == TKVM_OK)
 			(void)err_set(err, TKVM_E_BOOT, "tenant \"%s\": the "
 			    "program waits for something that cannot happen",

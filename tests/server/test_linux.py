@@ -285,6 +285,17 @@ def second_process_at_boot():
     no_boot([PYTHON, "-c", "import os, time\ntry:\n os.fork()\n"
                            "except OSError:\n time.sleep(1000)"],
             "max-boot-time", "called clone", ONE)
+    # Asleep, it is not waited for.
+    no_boot([PYTHON, "-c", "import os, time\ntry:\n os.fork()\n"
+                           "except OSError:\n time.sleep(30)"],
+            "the program sleeps before it listened", "called clone", ONE,
+            options=["--max-boot-time=100"])
+    # For a while is another matter.
+    no_boot([PYTHON, "-c", "import os, time\ntry:\n os.fork()\n"
+                           "except OSError:\n for _ in range(7):\n  "
+                           "time.sleep(1)\nos._exit(7)"],
+            "with status 7", "called clone", ONE,
+            options=["--max-boot-time=100"], within=20)
     no_boot([PYTHON, "-c", "import os; os.execv('/bin/true', ['true'])"],
             "execve of /bin/true", ONE)
     no_boot([PYTHON, "-c", "import subprocess; subprocess.run(['/bin/true'])"],
@@ -346,7 +357,8 @@ def busybox_httpd():
         with Server(program, "-e") as s:
             check(s.get("/").status == 503, "answered")
             with open(s.log) as f:
-                check(ONE in f.readlines()[-1], s.tail())
+                check(ONE + " (is there an option to serve without" in
+                      f.readlines()[-1], s.tail())
 
 
 @test
