@@ -19,9 +19,14 @@
 
 #define MAP_TYPE_	0x0f
 #define MAP_SHARED_VALIDATE_ 3
+#define KNOWN_FLAGS	(MAP_TYPE_ | MAP_FIXED | MAP_ANONYMOUS | MAP_32BIT | \
+			    MAP_GROWSDOWN | MAP_DENYWRITE | MAP_EXECUTABLE | \
+			    MAP_LOCKED | MAP_NORESERVE | MAP_POPULATE | \
+			    MAP_NONBLOCK | MAP_STACK | MAP_FIXED_NOREPLACE)
 #define MINCORE_MAX	(1UL << 20)	/* pages in one call */
 #define MADV_WIPEONFORK_ 18
 #define MADV_KEEPONFORK_ 19
+#define MADV_DONTNEED_LOCKED_ 24
 #define AT_ONCE		(256UL << 10)	/* as_fill() does not put that off */
 
 /* As do_mmap() of the kernel checks the descriptor against the request */
@@ -182,6 +187,10 @@ sys_mmap(struct machine *m, struct thread *t, const uint64_t a[6])
 		return (map_anon(m, a));
 	if (flags & MAP_HUGETLB)
 		return (-EINVAL);
+	/* MAP_SYNC and what is unknown: that is what it was made for. */
+	if ((flags & MAP_TYPE_) == MAP_SHARED_VALIDATE_ &&
+	    (flags & ~KNOWN_FLAGS))
+		return (-EOPNOTSUPP);
 	if (a[5] > (1UL << 62))
 		return (-EOVERFLOW);
 	return (map_file(m, a, f, kind));
@@ -203,15 +212,29 @@ int64_t
 sys_mprotect(struct machine *m, struct thread *t, const uint64_t a[6])
 {
 
+	const struct vma *v;
+	uint64_t start = a[0], len = a[1];
+
 	(void)t;
-	if (a[2] & ~(0xfUL | PROT_GROWSDOWN | PROT_GROWSUP))
+	if ((a[2] & ~(0xfUL | PROT_GROWSDOWN | PROT_GROWSUP)) ||
+	    (a[2] & PROT_GROWSUP))
 		return (-EINVAL);
-	/* from here to the end of a region that grows: ours are not found so */
-	if (a[2] & (PROT_GROWSDOWN | PROT_GROWSUP) &&
-	    ((a[2] & PROT_GROWSUP) ||
-	    as_has(m->as, a[0], 1, 0, VMA_GROWSDOWN)))
-		return (-EINVAL);
-	return (as_protect(m->as, a[0], a[1], (unsigned)a[2] & 7));
+	if ((a[2] & PROT_GROWSDOWN) && !(start & PAGE_MASK) && len != 0) {
+		/* From where the region begins: libc makes a stack executable
+		 * so. */
+		v = as_next(m->as, start);
+		if (v == NULL || v->start >= start + len)
+			return (-ENOMEM);
+		if (!(v->flags & VMA_GROWSDOWN))
+			return (-EINVAL);
+		if (len > GVA_USER_END)
+			return (-ENOMEM);
+		if (v->start < start) {
+			len += start - v->start;
+			start = v->start;
+		}
+	}
+	return (as_protect(m->as, start, len, (unsigned)a[2] & 7));
 }
 
 int64_t
@@ -239,7 +262,8 @@ advice_known(int advice)
 {
 
 	switch (advice) {
-	case MADV_DONTNEED: case MADV_WIPEONFORK_: case MADV_KEEPONFORK_:
+	case MADV_DONTNEED: case MADV_DONTNEED_LOCKED_:
+	case MADV_WIPEONFORK_: case MADV_KEEPONFORK_:
 	case MADV_POPULATE_READ: case MADV_POPULATE_WRITE: case MADV_REMOVE:
 	case MADV_NORMAL: case MADV_RANDOM: case MADV_SEQUENTIAL:
 	case MADV_WILLNEED: case MADV_FREE: case MADV_DONTFORK:
@@ -322,6 +346,7 @@ advise(struct machine *m, uint64_t addr, uint64_t len, int advice)
 
 	switch (advice) {
 	case MADV_DONTNEED:
+	case MADV_DONTNEED_LOCKED_:
 		return (dontneed(m, addr, len));
 	case MADV_WIPEONFORK_:
 		if (shared)

@@ -540,6 +540,22 @@ CASE(file_shared_write)
 	file_end(fd);
 }
 
+CASE(shared_validate)
+{
+	void *p;
+	int fd;
+
+	MUST((fd = open("/proc/self/exe", O_RDONLY)) >= 0);
+	WORKS(p = mmap(NULL, PG, PROT_READ, MAP_SHARED_VALIDATE, fd, 0));
+	RET(munmap(p, PG));
+	WORKS(p = mmap(NULL, PG, PROT_READ, MAP_SHARED_VALIDATE | MAP_POPULATE |
+	    MAP_NORESERVE, fd, 0));
+	RET(munmap(p, PG));
+	WORKS(mmap(NULL, PG, PROT_READ, MAP_SHARED_VALIDATE | MAP_SYNC, fd, 0));
+	WORKS(mmap(NULL, PG, PROT_READ, MAP_SHARED_VALIDATE | 1 << 24, fd, 0));
+	close(fd);
+}
+
 CASE(closed_file_stays)
 {
 	uint8_t *p;

@@ -152,6 +152,33 @@ CASE(relro)
 	WRITES((uint8_t *)(uintptr_t)&relro[1]);
 }
 
+/* From the start of the region, wherever one begins: libc makes the stack
+ * executable so, for code that asks for it. */
+CASE(protect_grows_down)
+{
+	uint8_t *r, *p;
+
+	MUST((r = mmap(NULL, 64 * PG, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS |
+	    MAP_NORESERVE, -1, 0)) != MAP_FAILED);
+	MUST(munmap(r, 64 * PG) == 0);
+	p = mmap(r + 56 * PG, 4 * PG, PROT_READ | PROT_WRITE, MAP_PRIVATE |
+	    MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_FIXED, -1, 0);
+	MUST(p == r + 56 * PG);
+	WRITES(p);
+	RET(mprotect(p + 2 * PG, PG, PROT_READ | PROT_GROWSDOWN));
+	WRITES(p);
+	WRITES(p + PG);
+	WRITES(p + 2 * PG);
+	WRITES(p + 3 * PG);
+	RET(mprotect(p + 3 * PG, PG, PROT_READ | PROT_GROWSUP));
+	RET(mprotect(r, PG, PROT_READ | PROT_GROWSDOWN));
+	RET(mprotect(p + 1, PG, PROT_READ | PROT_GROWSDOWN));
+	RET(munmap(p, 4 * PG));
+	p = mem_new(2 * PG);
+	RET(mprotect(p + PG, PG, PROT_READ | PROT_GROWSDOWN));
+	RET(munmap(p, 2 * PG));
+}
+
 CASE(guard_page_of_a_stack)
 {
 	pthread_attr_t a;
