@@ -133,8 +133,12 @@ put(struct machine *m, struct json_object *j)
 	if (copy != NULL) {
 		memcpy(copy, line, len);
 		copy[len] = '\n';
-		if (write(fs->audit, copy, len + 1) < 0)
-			fs->audit_full = 1;	/* nobody to tell */
+		errno = 0;
+		if (write(fs->audit, copy, len + 1) != (ssize_t)len + 1 &&
+		    fs_tell_once(fs, "audit", "write"))
+			machine_log(m, TKVM_LOG_WARN, "audit: cannot write "
+			    "%s: %s", m->opt->audit, strerror(errno != 0 ?
+			    errno : ENOSPC));
 	}
 	free(copy);
 	(void)json_object_put(end);

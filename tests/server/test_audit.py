@@ -98,6 +98,19 @@ def audit_is_bounded():
 
 
 @test
+def audit_on_a_full_disk():
+    """Says so, once, and goes on."""
+    with Folder() as d:
+        with Server(doer(d), "-e", "--audit", "/dev/full",
+                    "--private-tmp=off", allow=read_rules(d)) as s:
+            for n in range(3):
+                check(s.get("/read?/var/no%d" % n).status == 200, "answer")
+            with open(s.log) as f:
+                told = [x for x in f if "audit: cannot write" in x]
+            check(len(told) == 1 and "No space left" in told[0], told)
+
+
+@test
 def audit_of_odd_names():
     """Names are bytes, JSON is UTF-8."""
     with Folder() as d:
