@@ -104,6 +104,7 @@ RUNTIMES = [
     python("flask-wsgiref", "py_flask.py", "wsgiref", needs=["flask"]),
     python("flask-waitress", "py_flask.py", "waitress",
            needs=["flask", "waitress"]),
+    python("python-django", "py_django.py", needs=["django"]),
     python("python-sqlite", "py_sqlite.py", needs=["sqlite3"]),
     Runtime("node-http", [NODE, "DIR/node_http.js", "PORT"], ["node"],
             ticks=True),
@@ -136,6 +137,8 @@ RUNTIMES = [
             ["/usr/share/perl5/HTTP/Daemon.pm"]),
     Runtime("ruby-webrick", ["/usr/bin/ruby", "DIR/ruby_webrick.rb", "PORT"],
             ["/usr/bin/ruby", "ruby:webrick"], ticks=True),
+    Runtime("tcl-socket", ["/usr/bin/tclsh", "DIR/tcl_socket.tcl", "PORT"],
+            ["/usr/bin/tclsh"], ticks=True),
     Runtime("lua-socket", ["/usr/bin/lua5.4", "DIR/lua_socket.lua", "PORT"],
             ["lua5.4", "/usr/share/lua/5.4/socket.lua"], date=False),
 ]
@@ -155,7 +158,7 @@ def folder():
             continue
         if not os.path.isfile(source) or not f.endswith(
                 (".py", ".js", ".mjs", ".go", ".rs", ".pl", ".lua", ".json",
-                 ".rb")):
+                 ".rb", ".tcl")):
             continue
         with open(source, "rb") as s:
             text = s.read()
