@@ -211,6 +211,7 @@ struct gk {
 	/* Entries of vvar.fwait[] that they will find */
 	uint64_t	fwait_taken[GK_NFWAIT / 64];
 	uint32_t	hi_watch, cookie;	/* inotify's */
+	uint32_t	fd_max;		/* RLIMIT_NOFILE, at most GK_NFD */
 	struct gk_fd	fd[GK_NFD] __attribute__((aligned(4096)));
 	struct gk_addr	addr[GK_NADDR] __attribute__((aligned(4096)));
 	uint8_t		addr_used[GK_NADDR];	/* references */

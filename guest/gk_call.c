@@ -64,7 +64,8 @@ gk_dup_to(struct gk_ctx *ctx, uint32_t from, uint32_t to, int cloexec)
 	struct gk *gk = ctx->gk;
 	uint32_t ofd;
 
-	if (gk_fd_get(gk, from, &ofd) == NULL || to >= GK_NFD)
+	if (gk_fd_get(gk, from, &ofd) == NULL ||
+	    to >= gk_fd_max(gk))
 		return (-GKA_EBADF);
 	if (gk_close_needs_vmm(ctx, to))
 		return (GK_NOTMINE);
@@ -103,7 +104,7 @@ static int64_t
 gk_dupfd(struct gk *gk, uint32_t ofd, uint64_t min, int cloexec)
 {
 
-	if (min >= GK_NFD)
+	if (min >= gk_fd_max(gk))
 		return (-GKA_EINVAL);
 	return (gk_fd_new_ref(gk, ofd, (uint32_t)min, cloexec));
 }
@@ -309,6 +310,7 @@ int64_t
 gk_syscall(struct gk_ctx *ctx, uint64_t nr, const uint64_t a[6])
 {
 	gk_call_f *f;
+	int64_t r;
 
 	if (nr >= GK_NELEM(gk_calls))
 		return (GK_NOTMINE);
@@ -321,5 +323,7 @@ gk_syscall(struct gk_ctx *ctx, uint64_t nr, const uint64_t a[6])
 		ctx->progress = 0;
 		ctx->deadline = UINT64_MAX;
 	}
-	return (f(ctx, a));
+	r = f(ctx, a);
+	/* A limit was reached: the VMM counts that, and says so. */
+	return (r == -GKA_EMFILE && gk_in_blob(ctx) ? GK_NOTMINE : r);
 }

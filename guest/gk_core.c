@@ -18,6 +18,7 @@ gk_init(struct gk *gk)
 	GK_WR(gk->magic, GK_MAGIC);
 	GK_WR(gk->gen, 1);
 	GK_WR(gk->next_port, 32768);
+	GK_WR(gk->fd_max, GK_NFD);
 }
 
 struct gk_ofd *
@@ -159,7 +160,7 @@ gk_fd_new(struct gk *gk, uint32_t ofd, uint32_t min, int cloexec)
 	struct gk_fd *f;
 	uint32_t i;
 
-	for (i = min; i < GK_NFD; i++) {
+	for (i = min; i < gk_fd_max(gk); i++) {
 		f = &gk->fd[i];
 		if (GK_RD(f->ofd1) != 0)
 			continue;

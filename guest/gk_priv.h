@@ -116,6 +116,14 @@ gk_hi(uint32_t hi, uint32_t max)
 	return (GK_MIN(hi, max));
 }
 
+/* RLIMIT_NOFILE, whatever lies there */
+static inline uint32_t
+gk_fd_max(const struct gk *gk)
+{
+
+	return (gk_hi(GK_RD(gk->fd_max), GK_NFD));
+}
+
 static inline int
 gk_is_socket(unsigned kind)
 {

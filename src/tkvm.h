@@ -176,6 +176,8 @@ struct tkvm_fork_stats {		/* since the fork was made */
 	uint64_t	pages_reset;	/* copied back or zeroed */
 	uint64_t	remaps;		/* memory-map operations on the host */
 	uint64_t	unknown;	/* system calls answered ENOSYS */
+	uint64_t	limited;	/* times a limit refused something:
+					 * descriptors, threads, log */
 	uint64_t	run_ns, reset_ns;
 	uint64_t	private_pages;	/* size of the copy-back set now */
 };

@@ -146,6 +146,7 @@ pool_add(struct tkvm_pool_stats *to, const struct tkvm_pool_stats *s)
 	to->reset_failures += s->reset_failures;
 	to->renewed += s->renewed;
 	to->sum.exits += s->sum.exits;
+	to->sum.limited += s->sum.limited;
 	to->sum.resets += s->sum.resets;
 	to->sum.pages_reset += s->sum.pages_reset;
 	to->sum.run_ns += s->sum.run_ns;
@@ -164,6 +165,7 @@ pool_publish(struct kvm_tenant *t, const struct tkvm_pool_stats *now)
 	SET(t, reset_failures, s.reset_failures);
 	SET(t, renewed, s.renewed);
 	SET(t, exits, s.sum.exits);
+	SET(t, limited, s.sum.limited);
 	SET(t, resets, s.sum.resets);
 	SET(t, pages_reset, s.sum.pages_reset);
 	SET(t, run_us, s.sum.run_ns / 1000);
@@ -213,7 +215,8 @@ static const struct {
 	FIELD(abandoned), FIELD(not_ready), FIELD(err_busy),
 	FIELD(err_timeout), FIELD(err_crash), FIELD(err_exit),
 	FIELD(err_stuck), FIELD(err_closed), FIELD(err_protocol),
-	FIELD(err_limit), FIELD(err_other), FIELD(exits), FIELD(queued),
+	FIELD(err_limit), FIELD(err_other), FIELD(limited),
+	FIELD(exits), FIELD(queued),
 	FIELD(queue_us), FIELD(run_us), FIELD(resets), FIELD(reset_failures),
 	FIELD(reset_us), FIELD(pages_reset), FIELD(req_bytes),
 	FIELD(resp_bytes),

@@ -105,7 +105,6 @@ kvm_fetch_fail(struct kvm_fetch *f)
 	switch (f->err.code) {
 	case TKVM_E_KVM:
 	case TKVM_E_MEMORY:
-	case TKVM_E_LIMIT:
 	case TKVM_E_INTERNAL:
 		f->broken = 1;
 		break;

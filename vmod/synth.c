@@ -57,10 +57,7 @@ body_too_large(struct kvm_fetch *f)
 	(void)snprintf(f->err.text, sizeof f->err.text, "%.64s: the body of "
 	    "the answer is larger than max-synth-body (%u MiB)",
 	    f->tenant->name, f->tenant->opt->max_synth_body);
-	(void)kvm_fetch_fail(f);
-	/* The guest did nothing that a reset would not take back. */
-	f->broken = 0;
-	return (-1);
+	return (kvm_fetch_fail(f));
 }
 
 /* All of it, behind what is in `vsb`. */

@@ -56,10 +56,14 @@ struct tkvm_options {
 	struct volume	*volume;
 	unsigned	nvolume;
 
-	double		max_boot_time, max_request_time;	/* s */
+	double		max_boot_time, max_request_time,	/* s */
+			max_request_cpu_time;		/* 0: none */
 	unsigned	max_main_memory, max_address_space,	/* MiB */
 			max_request_memory, limit_request_memory,
-			max_response_buffer, max_synth_body;
+			max_response_buffer, max_synth_body,
+			max_response_body;	/* 0: none */
+	unsigned	max_descriptors, max_threads,		/* 0: ours */
+			max_response_headers, max_response_header_size;
 	int		no_jail;	/* kvmserver only */
 	char		*audit;		/* file of refused accesses; or NULL */
 	unsigned	max_audit_bytes;

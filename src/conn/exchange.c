@@ -209,6 +209,18 @@ ended(struct tkvm_exchange *ex)
 	return (st.closed && st.out == 0);
 }
 
+/* More of a body than max-response-body?  0, or -1: ex->err */
+static int
+check_body(struct tkvm_exchange *ex, uint64_t bytes)
+{
+	const unsigned max = ex->opt->max_response_body;
+
+	if (max == 0 || bytes <= (uint64_t)max << 20)
+		return (0);
+	return (ex_err(ex, TKVM_E_LIMIT, "the body of the answer is larger "
+	    "than max-response-body (%u MiB)", max));
+}
+
 /* Parse on with the head. */
 static int
 take_head(struct tkvm_exchange *ex)
@@ -225,6 +237,9 @@ take_head(struct tkvm_exchange *ex)
 		ex->b += (size_t)n;
 		ex->resp = http_parse_response(ex->hp);
 	}
+	if (ex->resp != NULL && ex->resp->body == TKVM_BODY_LENGTH &&
+	    check_body(ex, ex->resp->length) != 0)
+		return (-1);
 	if (ex->resp != NULL && (ex->resp->body == TKVM_BODY_NONE ||
 	    (ex->resp->body == TKVM_BODY_LENGTH && ex->resp->length == 0)))
 		ex->complete = 1;
@@ -292,12 +307,18 @@ static ssize_t
 take_body(struct tkvm_exchange *ex, char *p, size_t len)
 {
 
+	ssize_t n;
+
 	AN(ex->resp);
 	if (ex->complete)
 		return (0);
 	if (ex->resp->body == TKVM_BODY_CHUNKED)
-		return (take_chunked(ex, p, len));
-	return ((ssize_t)take_plain(ex, p, len));
+		n = take_chunked(ex, p, len);
+	else
+		n = (ssize_t)take_plain(ex, p, len);
+	if (n > 0 && check_body(ex, ex->body) != 0)
+		return (-1);
+	return (n);
 }
 
 /* Take all that is there, body bytes into the spill. */
@@ -648,6 +669,8 @@ tkvm_exchange_new(struct tkvm_fork *fork, int head_request,
 	}
 	exchange_start(ex, fork);
 	http_parse_again(ex->hp, head_request);
+	http_parse_limits(ex->hp, ex->opt->max_response_headers,
+	    (size_t)ex->opt->max_response_header_size << 10);
 	return (ex);
 }
 

@@ -39,6 +39,8 @@ struct http_parse {
 	lib_parser	lib;
 	struct tkvm_error *err;		/* during a call from above */
 	int		err_set;	/* a callback has filled it */
+	unsigned	max_headers;
+	size_t		max_head;
 
 	/* The head */
 	size_t		nhead;		/* bytes used for it */
@@ -71,6 +73,16 @@ bad(struct http_parse *hp, const char *fmt, ...)
 	va_start(ap, fmt);
 	(void)vsnprintf(hp->err->text, sizeof hp->err->text, fmt, ap);
 	va_end(ap);
+	return (-1);
+}
+
+/* It is HTTP, but more than is allowed. */
+static int
+bad_limit(struct http_parse *hp)
+{
+
+	if (hp->err != NULL)
+		hp->err->code = TKVM_E_LIMIT;
 	return (-1);
 }
 
@@ -140,9 +152,11 @@ arena_name(struct http_parse *hp)
 
 	if (arena_end(hp))
 		return (-1);
-	if (hp->n == HTTP_MAX_HEADERS)
-		return (bad(hp, "the answer has more than %d headers",
-		    HTTP_MAX_HEADERS));
+	if (hp->n == hp->max_headers) {
+		(void)bad(hp, "the answer has more than %u headers "
+		    "(max-response-headers)", hp->max_headers);
+		return (bad_limit(hp));
+	}
 	hp->name[hp->n++] = (uint32_t)hp->len;
 	hp->item = IN_NAME;
 	return (0);
@@ -290,8 +304,20 @@ http_parse_new(int head_request)
 	if (hp == NULL)
 		return (NULL);
 	hp->head_request = head_request;
+	http_parse_limits(hp, 0, 0);
 	head_start(hp);
 	return (hp);
+}
+
+void
+http_parse_limits(struct http_parse *hp, unsigned headers, size_t bytes)
+{
+
+	CHECK_OBJ_NOTNULL(hp, HTTP_PARSE_MAGIC);
+	hp->max_headers = headers > 0 && headers < HTTP_MAX_HEADERS ?
+	    headers : HTTP_MAX_HEADERS;
+	hp->max_head = bytes > 0 && bytes < HTTP_MAX_HEAD ? bytes :
+	    HTTP_MAX_HEAD;
 }
 
 void
@@ -483,12 +509,14 @@ http_parse_head(struct http_parse *hp, const char *p, size_t len,
 		return (bad(hp, "not HTTP"));
 	while (done < len && hp->phase == P_HEAD) {
 		n = len - done;
-		if (n > HTTP_MAX_HEAD - hp->nhead)
-			n = HTTP_MAX_HEAD - hp->nhead;
-		if (n == 0)
-			return (bad(hp,
-			    "the answer has more than %d KiB of header",
-			    HTTP_MAX_HEAD / 1024));
+		if (n > hp->max_head - hp->nhead)
+			n = hp->max_head - hp->nhead;
+		if (n == 0) {
+			(void)bad(hp, "the answer has more than %zu KiB of "
+			    "header (max-response-header-size)",
+			    hp->max_head / 1024);
+			return (bad_limit(hp));
+		}
 		r = lib_execute(&hp->lib, &settings, p + done, n, &used);
 		if (r == LIB_BAD || hp->phase == P_BAD)
 			return (bad_syntax(hp, "header"));

@@ -24,6 +24,8 @@ struct http_parse *http_parse_new(int head_request);
 void http_parse_free(struct http_parse **);
 /* For the next answer; what the last one needed of memory is kept. */
 void http_parse_again(struct http_parse *, int head_request);
+/* At most so many headers and bytes of them; 0: the most there can be. */
+void http_parse_limits(struct http_parse *, unsigned headers, size_t bytes);
 
 /*
  * Parse head bytes: how many were used (less than `len` only when the head

@@ -89,6 +89,8 @@ linux_call(struct machine *m, struct thread *t)
 		r = gk_call(m, t);
 	if (r == GK_NOTMINE)
 		r = d->fn != NULL ? d->fn(m, t, t->a) : unknown(m, t);
+	if (r == -EMFILE)
+		machine_limited(m, LIMIT_DESCRIPTORS);
 	if (r != SYS_BLOCK && r != SYS_NORETURN && mask != 0)
 		signal_wait_done(t);
 	return (r);

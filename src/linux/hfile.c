@@ -14,6 +14,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "conf/options.h"
 #include "linux/memfs.h"
 #include "obj.h"
 
@@ -63,13 +64,16 @@ hfile_unref(struct hfile **p)
 int
 hfile_add(struct machine *m, struct hfile *hf)
 {
-	unsigned u;
+	unsigned u, max = m->opt->max_descriptors;
 
 	CHECK_OBJ_NOTNULL(hf, HFILE_MAGIC);
-	for (u = 0; u < MAX_HFILE; u++)
+	if (max == 0 || max > MAX_HFILE)
+		max = MAX_HFILE;
+	/* The first free one: the place in the table is how many there are. */
+	for (u = 0; u < max; u++)
 		if (m->hfile[u] == NULL)
 			break;
-	if (u == MAX_HFILE) {
+	if (u == max) {
 		hfile_unref(&hf);
 		return (-EMFILE);
 	}

@@ -178,7 +178,7 @@ void signal_sigpipe(struct machine *, struct thread *);
 /* "SIGSEGV", "SIGRTMIN+2" */
 const char *signal_name(int sig, char *buf, size_t);
 /* The process's resource limits as a new one has them. */
-void proc_init_limits(struct proc *);
+void proc_init_limits(struct machine *);
 /*
  * Timers of the process (ITIMER_REAL, timer_create): raise what is due; the
  * next one's time on guest CLOCK_MONOTONIC (now, if one was raised), or

@@ -78,16 +78,19 @@ sys_sysinfo(struct machine *m, struct thread *t, const uint64_t a[6])
 /* ---- limits ---------------------------------------------------------- */
 
 void
-proc_init_limits(struct proc *p)
+proc_init_limits(struct machine *m)
 {
+	struct proc *p = &m->proc;
 	unsigned u;
 
 	for (u = 0; u < RLIM_NLIMITS; u++)
 		p->rlim[u][0] = p->rlim[u][1] = UINT64_MAX;
 	p->rlim[RLIMIT_STACK][0] = STACK_SOFT;
 	p->rlim[RLIMIT_CORE][0] = 0;
-	p->rlim[RLIMIT_NOFILE][0] = p->rlim[RLIMIT_NOFILE][1] = GK_NFD;
-	p->rlim[RLIMIT_NPROC][0] = p->rlim[RLIMIT_NPROC][1] = MAX_THREADS;
+	p->rlim[RLIMIT_NOFILE][0] = p->rlim[RLIMIT_NOFILE][1] =
+	    m->opt->max_descriptors;
+	p->rlim[RLIMIT_NPROC][0] = p->rlim[RLIMIT_NPROC][1] =
+	    m->opt->max_threads;
 	p->rlim[RLIMIT_SIGPENDING][0] = p->rlim[RLIMIT_SIGPENDING][1] =
 	    MAX_SIGQ;
 	p->rlim[RLIMIT_MEMLOCK][0] = p->rlim[RLIMIT_MEMLOCK][1] = 8UL << 20;
@@ -107,6 +110,8 @@ limit_set(struct machine *m, uint32_t res, const uint64_t new[2])
 		return (-EPERM);
 	lim[0] = new[0];
 	lim[1] = new[1];
+	if (res == RLIMIT_NOFILE)
+		m->gk->fd_max = (uint32_t)(lim[0] < GK_NFD ? lim[0] : GK_NFD);
 	if (res == RLIMIT_CPU) {
 		if (lim[0] == 0)	/* at least that, Linux says */
 			lim[0] = 1;

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <sys/syscall.h>
 
+#include "conf/options.h"
 #include "layout.h"
 #include "linux/sys_files.h"
 #include "linux/sys_proc.h"
@@ -95,6 +96,7 @@ tid_new(struct machine *m)
 struct thread *
 thread_new(struct machine *m)
 {
+	const unsigned max = m->opt->max_threads;
 	struct thread *t;
 	unsigned u;
 
@@ -102,8 +104,10 @@ thread_new(struct machine *m)
 	for (u = 0; u < MAX_THREADS; u++)
 		if (m->thread[u].state == T_FREE)
 			break;
-	if (u == MAX_THREADS)
+	if (u == MAX_THREADS || (max > 0 && m->proc.nthreads >= max)) {
+		machine_limited(m, LIMIT_THREADS);
 		return (NULL);
+	}
 	t = &m->thread[u];
 	memset(t, 0, sizeof(*t));
 	t->tid = tid_new(m);

@@ -244,9 +244,8 @@ file_log(struct machine *m, int level, const char *p, size_t len)
 
 	room = m->opt->max_log_bytes;
 	room = m->log_bytes < room ? room - m->log_bytes : 0;
-	if (len > room && m->log_bytes <= m->opt->max_log_bytes)
-		machine_log(m, TKVM_LOG_WARN, "output beyond max-log-bytes "
-		    "(%u) is dropped", m->opt->max_log_bytes);
+	if (len > room)
+		machine_limited(m, LIMIT_LOG);
 	m->log_bytes += len;
 	if (len > room)
 		len = room;

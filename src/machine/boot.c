@@ -97,7 +97,7 @@ proc_init(struct machine *m, struct tkvm_error *err)
 	p->nthreads = p->hi_thread = 1;
 	(void)snprintf(p->cwd, sizeof p->cwd, "%s",
 	    o->cwd != NULL ? o->cwd : "/");
-	proc_init_limits(p);
+	proc_init_limits(m);
 	m->thread[0].state = T_RUN;
 	m->thread[0].tid = BOOT_PID;
 	m->thread[0].alt_flags = 2;		/* SS_DISABLE */

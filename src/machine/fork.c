@@ -300,6 +300,7 @@ tkvm_fork_open(struct tkvm_fork *f, const struct sockaddr *peer,
 {
 	struct machine *m;
 	int fresh, same;
+	double now;
 
 	CHECK_OBJ_NOTNULL(f, FORK_MAGIC);
 	m = f->m;
@@ -313,13 +314,17 @@ tkvm_fork_open(struct tkvm_fork *f, const struct sockaddr *peer,
 			freshen(f);
 		}
 		m->stage = M_SERVE;
-		m->deadline = deadline > 0 ? (uint64_t)(deadline * NS) :
-		    host_mono() + (uint64_t)(m->opt->max_request_time * NS);
+		now = (double)host_mono() / NS;
+		m->time_limit = deadline > 0 ? deadline - now :
+		    m->opt->max_request_time;
+		m->deadline = (uint64_t)((now + m->time_limit) * NS);
 	}
 	f->dirty = 1;
 	m->limit = ~0UL;
 	m->err.code = TKVM_OK;
 	m->log_bytes = 0;
+	m->limited = 0;
+	m->cpu_ns = 0;
 	if (fresh && first_tick(f, err) != 0)
 		return (-1);
 	if (!same && new_conn(f, peer, peerlen, err) != 0)
@@ -525,10 +530,12 @@ machine_wait(struct machine *m, uint64_t until, struct tkvm_error *err)
 		if (m->cancel != NULL && *m->cancel)
 			return (err_set(err, TKVM_E_BOOT, "cancelled"));
 		if (now >= m->deadline) {
-			machine_fail(m, TKVM_E_TIMEOUT, m->stage == M_SERVE ?
-			    "the request took longer than its time limit" :
-			    "it was not ready after max-boot-time (%g s)",
-			    m->opt->max_boot_time);
+			if (m->stage == M_SERVE)
+				machine_too_long(m);
+			else
+				machine_fail(m, TKVM_E_TIMEOUT, "it was not "
+				    "ready after max-boot-time (%g s)",
+				    m->opt->max_boot_time);
 			if (err != NULL)
 				*err = m->err;
 			return (-1);

@@ -113,6 +113,7 @@ kern_install(struct machine *m, struct tkvm_error *err)
 	blob_install(m);
 	m->gk = (void *)(m->as->base + GPA_GK);
 	gk_init(m->gk);
+	m->gk->fd_max = m->opt->max_descriptors;
 	m->mfs = (void *)(m->as->base + GPA_MFS);
 	mfs_init(m);
 	return (vdso_install(m, err));

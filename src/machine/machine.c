@@ -68,7 +68,9 @@ machine_log(struct machine *m, enum tkvm_log kind, const char *fmt, ...)
 	if (m->log == NULL)
 		return;
 	n = strlen(b);
-	if (m->opt->max_log_bytes != 0 && m->stage == M_SERVE) {
+	/* The program's output was counted by file_log(). */
+	if (m->opt->max_log_bytes != 0 && m->stage == M_SERVE &&
+	    kind != TKVM_LOG_STDOUT && kind != TKVM_LOG_STDERR) {
 		if (m->log_bytes > m->opt->max_log_bytes)
 			return;
 		m->log_bytes += n;
@@ -77,6 +79,33 @@ machine_log(struct machine *m, enum tkvm_log kind, const char *fmt, ...)
 			    "this request: max-log-bytes)");
 	}
 	m->log(m->log_priv, kind, b);
+}
+
+void
+machine_limited(struct machine *m, enum machine_limit which)
+{
+	const struct {
+		const char	*option;
+		unsigned	value;
+	} limit[] = {
+		[LIMIT_DESCRIPTORS] =
+		    { "max-descriptors", m->opt->max_descriptors },
+		[LIMIT_THREADS] = { "max-threads", m->opt->max_threads },
+		[LIMIT_LOG] = { "max-log-bytes", m->opt->max_log_bytes },
+	};
+
+	char b[200];
+
+	m->st.limited++;
+	if (m->limited & (1u << which))
+		return;
+	m->limited |= 1u << which;
+	(void)snprintf(b, sizeof b, "tenant \"%.100s\": %s (%u) reached%s",
+	    m->opt->tenant, limit[which].option, limit[which].value,
+	    which == LIMIT_LOG ? ": more of its output is dropped" : "");
+	/* Whatever was logged before: there are few of these. */
+	if (m->log != NULL)
+		m->log(m->log_priv, TKVM_LOG_WARN, b);
 }
 
 void

@@ -181,6 +181,7 @@ struct machine {
 	int		tick_first;	/* frozen just before a timer: settle.c */
 	struct wd_slot	*wd;
 	uint64_t	deadline;	/* host CLOCK_MONOTONIC ns; ~0: none */
+	double		time_limit;	/* s, of this request: for its error */
 	uint64_t	limit;		/* ... of this run, which may go on */
 	const volatile int *cancel;	/* of a boot */
 	int		kicked;		/* the last exit was one */
@@ -211,6 +212,8 @@ struct machine {
 	tkvm_log_f	*log;
 	void		*log_priv;
 	uint64_t	log_bytes;	/* this request's */
+	unsigned	limited;	/* limits it was told of: a bit each */
+	uint64_t	cpu_ns;		/* of the host's, that it has used */
 	uint8_t		enosys_seen[64];	/* bitmap: calls named once */
 	char		last_line[200];	/* of stdout or stderr, for errors */
 	struct {			/* a line without an end yet */
@@ -246,6 +249,10 @@ void machine_log(struct machine *, enum tkvm_log, const char *fmt, ...)
 /* End the run with this error (the fork is then good only for a reset). */
 void machine_fail(struct machine *, enum tkvm_code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+/* The program was refused something by a limit: counted, and said once a
+ * request. */
+enum machine_limit { LIMIT_DESCRIPTORS, LIMIT_THREADS, LIMIT_LOG };
+void machine_limited(struct machine *, enum machine_limit);
 /* A blocked call of the thread at hand also waits for a host descriptor. */
 void machine_wait_fd(struct machine *, int fd, short events);
 /* The thread whose system call is being handled. */

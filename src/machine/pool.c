@@ -91,6 +91,7 @@ tell_stats(struct tkvm_pool *p, struct tkvm_fork *f)
 	sum->pages_reset += now.pages_reset - was->pages_reset;
 	sum->remaps += now.remaps - was->remaps;
 	sum->unknown += now.unknown - was->unknown;
+	sum->limited += now.limited - was->limited;
 	sum->run_ns += now.run_ns - was->run_ns;
 	sum->reset_ns += now.reset_ns - was->reset_ns;
 	/* this one is of now; it goes with the fork */
@@ -537,6 +538,7 @@ tkvm_pool_take(struct tkvm_pool *p, double *queued, struct tkvm_error *err)
 	struct tkvm_fork *f;
 	unsigned limit;
 	uint64_t t0;
+	int full;
 
 	CHECK_OBJ_NOTNULL(p, POOL_MAGIC);
 	o = p->opt;
@@ -545,16 +547,23 @@ tkvm_pool_take(struct tkvm_pool *p, double *queued, struct tkvm_error *err)
 	(void)pthread_mutex_lock(&p->mtx);
 	p->st.requests++;
 	f = take_now(p);
-	if (f == NULL && !p->stop && p->st.queue < limit) {
+	full = p->st.queue >= limit;
+	if (f == NULL && !p->stop && !full) {
 		t0 = host_mono();
 		f = wait_in_queue(p);
 		*queued = (double)(host_mono() - t0) / 1e9;
 	}
 	if (f == NULL) {
 		p->st.rejected++;
-		(void)err_set(err, TKVM_E_BUSY, "tenant \"%s\": all %u forks "
-		    "are busy (threads, queue-limit, queue-time)", o->tenant,
-		    p->want);
+		if (full)
+			(void)err_set(err, TKVM_E_BUSY, "tenant \"%s\": all %u "
+			    "forks are busy (threads), and %u requests wait "
+			    "already (queue-limit)", o->tenant, p->want,
+			    limit);
+		else
+			(void)err_set(err, TKVM_E_BUSY, "tenant \"%s\": all %u "
+			    "forks were busy (threads) for %g s (queue-time)",
+			    o->tenant, p->want, o->queue_time);
 		if (p->stop)
 			(void)pthread_cond_signal(&p->idle);
 	}

@@ -29,6 +29,7 @@ struct wd_slot {
 	pid_t		tid;		/* who runs it, while armed */
 	uint64_t	deadline;	/* host ns */
 	uint64_t	limit;		/* host ns: come back, no error */
+	uint64_t	cpu_end;	/* ns of tid's CPU time; ~0: none */
 	const volatile int *cancel;
 	_Atomic uint64_t out_since;	/* host ns; 0: nothing to look at */
 	/* The guest writes here without an exit; NULL: nobody waits for it.
@@ -41,7 +42,9 @@ struct wd_slot {
 	_Atomic uint64_t seen;
 	uint64_t	last_tick;
 	_Atomic uint32_t sent, handled;	/* kicks */
-	_Atomic uint32_t expired;	/* deadline or cancel */
+	_Atomic uint32_t expired;	/* deadline or cancel ... */
+#define WD_EXPIRED	1
+#define WD_EXPIRED_CPU	2		/* ... or cpu_end */
 };
 
 struct wd_slot *wd_new(struct vcpu *, struct tkvm_error *);
@@ -51,6 +54,8 @@ void wd_arm(struct wd_slot *, uint64_t deadline, const volatile int *cancel);
 void wd_disarm(struct wd_slot *);
 
 uint64_t host_mono(void);		/* ns */
+/* CPU time of a thread of this process; 0: this one */
+uint64_t host_cpu(pid_t tid);
 uint64_t host_real(void);
 
 /* ---- clock.c --------------------------------------------------------------------- */
@@ -84,6 +89,8 @@ void machine_gk_mark(struct gk_ctx *, const void *, size_t);
 /* ---- run.c -------------------------------------------------------------------------- */
 
 enum tkvm_run machine_run(struct machine *, int want_output);
+/* It is over its deadline: end the request. */
+void machine_too_long(struct machine *);
 /* t makes this call, with the arguments in its registers. */
 void machine_call_of(struct thread *, uint64_t nr);
 /* Thread i is the one in the vCPU: the blob has changed to it. */

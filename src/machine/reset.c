@@ -171,6 +171,8 @@ machine_reset(struct machine *m, struct tkvm_error *err)
 	m->spurious_addr = 0;
 	m->out_since = 0;
 	m->log_bytes = 0;
+	m->limited = 0;
+	m->cpu_ns = 0;
 	m->log = m->opt->log;
 	m->log_priv = m->opt->log_priv;
 	m->err.code = TKVM_OK;

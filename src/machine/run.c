@@ -641,6 +641,19 @@ ring_full(const struct machine *m)
 	    o->u.conn.tx.cap);
 }
 
+void
+machine_too_long(struct machine *m)
+{
+
+	if (m->time_limit >= m->opt->max_request_time - 1e-3)
+		machine_fail(m, TKVM_E_TIMEOUT, "the request took longer than "
+		    "max-request-time (%g s)", m->opt->max_request_time);
+	else
+		machine_fail(m, TKVM_E_TIMEOUT, "the request took longer than "
+		    "the %.3f s that its caller had left for it",
+		    m->time_limit);
+}
+
 static int
 expired(struct machine *m)
 {
@@ -657,9 +670,12 @@ expired(struct machine *m)
 		return (0);
 	if (m->cancel != NULL && *m->cancel)
 		machine_fail(m, TKVM_E_BOOT, "cancelled");
+	else if (atomic_load(&m->wd->expired) == WD_EXPIRED_CPU)
+		machine_fail(m, TKVM_E_TIMEOUT, "the request used more CPU "
+		    "time than max-request-cpu-time (%g s)",
+		    m->opt->max_request_cpu_time);
 	else if (m->stage == M_SERVE)
-		machine_fail(m, TKVM_E_TIMEOUT,
-		    "the request took longer than its time limit");
+		machine_too_long(m);
 	else
 		machine_fail(m, TKVM_E_TIMEOUT,
 		    "no end after max-boot-time (%g s)",
@@ -782,12 +798,30 @@ loop(struct machine *m)
 	}
 }
 
+/*
+ * max-request-cpu-time: when this run is to end, by this thread's CPU time,
+ * which is returned.  ~0: no such limit, and nobody looks.
+ */
+static uint64_t
+cpu_limit(struct machine *m)
+{
+	uint64_t now, max;
+
+	m->wd->cpu_end = ~0UL;
+	if (m->stage != M_SERVE || m->opt->max_request_cpu_time <= 0)
+		return (~0UL);
+	now = host_cpu(0);
+	max = (uint64_t)(m->opt->max_request_cpu_time * 1e9);
+	m->wd->cpu_end = now + (m->cpu_ns < max ? max - m->cpu_ns : 0);
+	return (now);
+}
+
 enum tkvm_run
 machine_run(struct machine *m, int want_output)
 {
 	const struct gk_ofd *o;
 	enum tkvm_run r;
-	uint64_t t0;
+	uint64_t t0, cpu0;
 
 	CHECK_OBJ_NOTNULL(m, MACHINE_MAGIC);
 	t0 = host_mono();
@@ -798,11 +832,14 @@ machine_run(struct machine *m, int want_output)
 	o = want_output ? served(m) : NULL;
 	m->wd->ring = o != NULL ? &o->u.conn.tx : NULL;
 	m->wd->gen = &m->gk->gen;
+	cpu0 = cpu_limit(m);
 	wd_arm(m->wd, m->deadline, m->cancel);
 	if (t0 >= m->deadline)
-		atomic_store(&m->wd->expired, 1);
+		atomic_store(&m->wd->expired, WD_EXPIRED);
 	r = loop(m);
 	wd_disarm(m->wd);
+	if (cpu0 != ~0UL)
+		m->cpu_ns += host_cpu(0) - cpu0;
 	file_log_flush(m);
 	account(m);
 	m->st.run_ns += m->cpu_since - t0;

@@ -168,7 +168,8 @@ verify_run(const struct machine *m)
 	    m->next_wake != 0 || m->spurious_addr != 0)
 		return ("the state of a run");
 	if (m->err.code != TKVM_OK || m->last_line[0] != '\0' ||
-	    m->part[0].n != 0 || m->part[1].n != 0 || m->log_bytes != 0)
+	    m->part[0].n != 0 || m->part[1].n != 0 || m->log_bytes != 0 ||
+	    m->limited != 0 || m->cpu_ns != 0)
 		return ("what was logged");
 	return (NULL);
 }

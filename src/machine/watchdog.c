@@ -65,6 +65,17 @@ host_real(void)
 	return ((uint64_t)t.tv_sec * 1000000000UL + (uint64_t)t.tv_nsec);
 }
 
+/* As pthread_getcpuclockid() has it, which wants a pthread_t. */
+uint64_t
+host_cpu(pid_t tid)
+{
+	struct timespec t = { 0, 0 };
+
+	(void)clock_gettime(tid == 0 ? CLOCK_THREAD_CPUTIME_ID :
+	    (clockid_t)(~(unsigned)tid << 3 | 6), &t);
+	return ((uint64_t)t.tv_sec * 1000000000UL + (uint64_t)t.tv_nsec);
+}
+
 static void
 wd_handler(int sig, siginfo_t *si, void *ctx)
 {
@@ -115,7 +126,11 @@ wd_due(struct wd_slot *s, uint64_t now)
 	uint64_t out;
 
 	if (now >= s->deadline || (s->cancel != NULL && *s->cancel)) {
-		atomic_store(&s->expired, 1);
+		atomic_store(&s->expired, WD_EXPIRED);
+		return (1);
+	}
+	if (s->cpu_end != ~0UL && host_cpu(s->tid) >= s->cpu_end) {
+		atomic_store(&s->expired, WD_EXPIRED_CPU);
 		return (1);
 	}
 	if (now >= s->limit)

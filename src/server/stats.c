@@ -70,6 +70,7 @@ print_pool(FILE *f, const struct srv *s)
 	number(f, "syscalls", st.sum.syscalls);
 	decimal(f, "syscalls_per_request", per(st.sum.syscalls, n));
 	number(f, "unknown_syscalls", st.sum.unknown);
+	number(f, "limited", st.sum.limited);
 	number(f, "page_faults", st.sum.faults);
 	number(f, "resets", st.sum.resets);
 	number(f, "pages_reset", st.sum.pages_reset);

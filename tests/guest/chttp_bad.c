@@ -8,7 +8,10 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 
+#include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -211,6 +214,73 @@ path_fill(struct conn *c)
 	generate(c, GEN_FILL, 0);
 }
 
+/* ---- as much as the limits allow ---------------------------------------------- */
+
+/* So many descriptors: of the host's (file=1), or of the machine's own */
+static void
+path_fds(struct conn *c)
+{
+	const uint64_t want = num(c, "n", 1000), file = num(c, "file", 0);
+	char b[80];
+	uint64_t n;
+
+	for (n = 0; n < want; n++)
+		if ((file ? open("/proc/self/status", O_RDONLY) : dup(0)) < 0)
+			break;
+	(void)snprintf(b, sizeof b, "%u %s\n", (unsigned)n,
+	    n == want ? "all" : strerror(errno));
+	str(c, b);
+}
+
+static void *
+thread(void *priv)
+{
+
+	(void)pause();
+	return (priv);
+}
+
+static void
+path_threads(struct conn *c)
+{
+	const uint64_t want = num(c, "n", 100);
+	pthread_attr_t a;
+	pthread_t t;
+	char b[80];
+	uint64_t n;
+	int i = 0;
+
+	(void)pthread_attr_init(&a);
+	(void)pthread_attr_setstacksize(&a, 65536);
+	for (n = 0; n < want && i == 0; n += i == 0)
+		i = pthread_create(&t, &a, thread, NULL);
+	(void)snprintf(b, sizeof b, "%u %s\n", (unsigned)n,
+	    i == 0 ? "all" : strerror(i));
+	str(c, b);
+}
+
+static void
+path_log(struct conn *c)
+{
+	uint64_t n;
+
+	for (n = num(c, "n", 1000); n >= 100; n -= 100)
+		(void)dprintf(2, "%099u\n", (unsigned)n);
+	str(c, "logged\n");
+}
+
+/* So many bursts of work, with a rest between them */
+static void
+path_bursts(struct conn *c)
+{
+
+	burn((unsigned)num(c, "ms", 50));
+	if (++c->gen_pos >= num(c, "n", 10))
+		str(c, "done\n");
+	else
+		wait_ms(c, 10, path_bursts);
+}
+
 const struct path bad_paths[] = {
 	{ "/nothing",		path_nothing },
 	{ "/crash",		path_crash },
@@ -230,5 +300,9 @@ const struct path bad_paths[] = {
 	{ "/shortbody",		path_shortbody },
 	{ "/garbage",		path_garbage },
 	{ "/fill",		path_fill },
+	{ "/fds",		path_fds },
+	{ "/threads",		path_threads },
+	{ "/log",		path_log },
+	{ "/bursts",		path_bursts },
 	{ NULL,			NULL }
 };

@@ -25,6 +25,7 @@ os.environ.setdefault("GUESTDIR", os.path.join(top, "tests", "guest"))
 import harness          # noqa: E402  needs the environment
 import test_good        # noqa: E402, F401
 import test_bad         # noqa: E402, F401
+import test_limits      # noqa: E402, F401
 import test_audit       # noqa: E402, F401
 import test_doctor      # noqa: E402, F401
 import test_errors      # noqa: E402, F401

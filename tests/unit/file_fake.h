@@ -312,6 +312,14 @@ machine_log(struct machine *mm, enum tkvm_log lvl, const char *fmt, ...)
 }
 
 void
+machine_limited(struct machine *mm, enum machine_limit which)
+{
+
+	(void)mm;
+	(void)which;
+}
+
+void
 machine_wait_fd(struct machine *mm, int fd, short events)
 {
 

@@ -22,6 +22,7 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
+#include "conf/options.h"
 #include "gk.h"
 #include "layout.h"
 #include "linux/sys_proc.h"
@@ -33,6 +34,7 @@
 #define FAKE_XCR0	7ul
 
 static uint8_t fake_mem[FAKE_SIZE];
+static const struct tkvm_options fake_opt = { .max_threads = MAX_THREADS };
 static struct machine fake;
 static struct kvm_xsave fake_xsave[MAX_THREADS];
 static uint64_t fake_mono, fake_real;
@@ -145,6 +147,14 @@ machine_log(struct machine *m, enum tkvm_log level, const char *fmt, ...)
 }
 
 void
+machine_limited(struct machine *m, enum machine_limit which)
+{
+
+	(void)m;
+	(void)which;
+}
+
+void
 machine_fail(struct machine *m, enum tkvm_code code, const char *fmt, ...)
 {
 	va_list ap;
@@ -247,6 +257,7 @@ fake_setup(void **state)
 	(void)state;
 	memset(&fake, 0, sizeof(fake));
 	fake.magic = MACHINE_MAGIC;
+	fake.opt = &fake_opt;
 	fake.proc.pid = FAKE_PID;
 	fake.proc.uid = 1000;
 	fake.proc.rlim[RLIMIT_SIGPENDING][0] = MAX_SIGQ;

@@ -77,7 +77,8 @@ refused_n(const char *s, size_t len, const char *text)
 		feed(&a, s, len, step, 0);
 		if (a.ret >= 0)
 			fail_msg("accepted: \"%.100s\"", s);
-		assert_int_equal(a.err.code, TKVM_E_PROTO);
+		assert_int_equal(a.err.code, strncmp(text, "more than ", 10) ?
+		    TKVM_E_PROTO : TKVM_E_LIMIT);
 		if (strstr(a.err.text, text) == NULL)
 			fail_msg("\"%.100s\": \"%s\" instead of \"%s\"", s,
 			    a.err.text, text);
