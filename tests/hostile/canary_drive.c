@@ -39,7 +39,10 @@ boot(unsigned t, const char *program)
 {
 	static const char *const opt[][2] = {
 		{ "verify-reset", "false" }, { "max-main-memory", "8" },
-		{ "max-request-memory", "64" }, { "max-request-time", "60" },
+		{ "max-request-memory", "64" },
+		/* The host may stop for a while. */
+		{ "max-request-time", "3600" },
+		{ "max-request-cpu-time", "60" },
 		{ "max-boot-time", "90" }, { "private-tmp", "on" },
 		{ "warmup", "0" }, { "settle-time", "0" },
 	};
@@ -132,6 +135,10 @@ main(int argc, char **argv)
 	for (t = 0; t < TENANTS; t++)
 		boot(t, argv[optind]);
 	for (i = 0; i < n && hits < 10; i += TENANTS) {
+		if (i > 0 && i % 10000 == 0) {
+			printf("%lu alternations, %lu hits\n", i, hits);
+			(void)fflush(stdout);
+		}
 		for (t = 0; t < TENANTS; t++) {
 			tag[t] = new_tag();
 			(void)snprintf(path, sizeof path, "%s/%lx",
