@@ -15,9 +15,11 @@ measurement, for a quiet machine with two processors or more; it is no part of
 `make check`.
 """
 
+import ctypes
 import multiprocessing
 import os
 import shutil
+import signal
 import socket
 import statistics
 import sys
@@ -76,9 +78,16 @@ def times(v, n):
     return sorted(took)
 
 
+def neighbour(f, *args):
+    """For ever, but no longer than who started it"""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)      # PR_SET_PDEATHSIG
+    f(*args)
+
+
 def beside(v, n, f, *args):
-    """... while a process does f(*args) for ever"""
-    p = multiprocessing.Process(target=f, args=args, daemon=True)
+    """... while a process does f(*args)"""
+    p = multiprocessing.Process(target=neighbour, args=(f, *args),
+                                daemon=True)
     p.start()
     time.sleep(0.3)
     try:
@@ -129,6 +138,7 @@ def overload(port):
 
 
 def main():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
     n = int(sys.argv[2]) if len(sys.argv) > 2 else 500
     folder = tempfile.mkdtemp(prefix="tkvm-fairness.")
