@@ -4,11 +4,22 @@
 # a nanosecond. Prints lines for `amdv`:
 #	COUNT label new|kept CLIENT-AND-SERVER SERVER EXITS FAULTS
 #	VM program JSON-OF-IDLE-FORKS
+# $only has beginnings of the labels that are wanted, `amdv` sets it; '': all.
 
 n=300
 export LD_LIBRARY_PATH=/usr/lib
 mount -t debugfs debugfs /sys/kernel/debug
 mkdir -p /tmp/v /usr/lib/gcc
+
+wanted() {
+	[ -n "$only" ] || return 0
+	for o in $only; do
+		case $1 in
+		$o*) return 0 ;;
+		esac
+	done
+	return 1
+}
 
 cpu() { cat $(for p; do echo /proc/$p/task/*/schedstat; done) |
 	awk '{ s += $1 } END { printf "%.0f", s }'; }
@@ -54,6 +65,7 @@ wait_for() {
 server() {
 	label=$1
 	shift
+	wanted $label || return
 	rm -f /tmp/s
 	"$@" > /tmp/server.log 2>&1 &
 	p=$!
@@ -66,6 +78,11 @@ server() {
 varnish() {
 	prefix=$1 threads=$2 run=$3
 	shift 3
+	ways=
+	for way; do
+		! wanted $prefix-$way || ways="$ways $way"
+	done
+	[ -n "$ways" ] || return
 	sed "s/RUN-MODE/$run/" /t/tenants.toml > /tmp/tenants.toml
 	rm -f /tmp/b /tmp/v.sock
 	/t/epoll unix:/tmp/b &
@@ -78,7 +95,7 @@ varnish() {
 	wait_for unix:/tmp/v.sock 1 1 "way: synth" ||
 	    { cat /tmp/varnish.log; return; }
 	worker=$(cat /proc/$master/task/$master/children)
-	for way; do
+	for way in $ways; do
 		pids=$worker
 		[ $way != backend ] || pids="$worker $native"
 		phases $prefix-$way "$pids" unix:/tmp/v.sock "way: $way"
@@ -90,7 +107,7 @@ varnish() {
 }
 
 for s in epoll chttp_static; do
-	echo "VM $s $(/t/idle_forks -j -f 1 -n 100 /t/$s 8080)"
+	! wanted vm || echo "VM $s $(/t/idle_forks -j -f 1 -n 100 /t/$s 8080)"
 done
 server native /t/epoll unix:/tmp/s
 for s in epoll chttp_static; do
