@@ -275,6 +275,18 @@ tkvm_fork_listener(struct tkvm_fork *f, unsigned n)
 	f->m->listener = ofd;
 }
 
+/* For the client's side, where nobody waits: the clocks would cost most. */
+static void
+conn_ctx(struct machine *m, struct gk_ctx *c)
+{
+
+	memset(c, 0, sizeof *c);
+	c->gk = m->gk;
+	c->priv = m;
+	c->host_release = files_host_release;
+	c->mark = machine_gk_mark;
+}
+
 static int
 new_conn(struct tkvm_fork *f, const struct sockaddr *peer, socklen_t peerlen,
     struct tkvm_error *err)
@@ -284,7 +296,7 @@ new_conn(struct tkvm_fork *f, const struct sockaddr *peer, socklen_t peerlen,
 	int i;
 
 	m->conn_id = ++f->conn_seq;
-	machine_gk_ctx(m, NULL, &c);
+	conn_ctx(m, &c);
 	i = gk_conn_open(&c, (uint32_t)m->listener, m->conn_id, peer, peerlen);
 	if (i < 0)
 		return (err_set(err, TKVM_E_CLOSED, "tenant \"%s\": its "
@@ -341,7 +353,7 @@ tkvm_fork_send(struct tkvm_fork *f, const void *p, size_t n)
 	CHECK_OBJ_NOTNULL(f, FORK_MAGIC);
 	if (f->m->conn < 0)
 		return (0);
-	machine_gk_ctx(f->m, NULL, &c);
+	conn_ctx(f->m, &c);
 	return (gk_conn_put(&c, (uint32_t)f->m->conn, f->m->conn_id, p, n));
 }
 
@@ -353,7 +365,7 @@ tkvm_fork_send_eof(struct tkvm_fork *f)
 	CHECK_OBJ_NOTNULL(f, FORK_MAGIC);
 	if (f->m->conn < 0)
 		return;
-	machine_gk_ctx(f->m, NULL, &c);
+	conn_ctx(f->m, &c);
 	gk_conn_put_eof(&c, (uint32_t)f->m->conn, f->m->conn_id);
 }
 
@@ -365,7 +377,7 @@ tkvm_fork_recv(struct tkvm_fork *f, void *p, size_t n)
 	CHECK_OBJ_NOTNULL(f, FORK_MAGIC);
 	if (f->m->conn < 0)
 		return (0);
-	machine_gk_ctx(f->m, NULL, &c);
+	conn_ctx(f->m, &c);
 	return (gk_conn_get(&c, (uint32_t)f->m->conn, f->m->conn_id, p, n));
 }
 
@@ -378,7 +390,7 @@ tkvm_fork_close(struct tkvm_fork *f)
 	CHECK_OBJ_NOTNULL(f, FORK_MAGIC);
 	if (f->m->conn < 0)
 		return;
-	machine_gk_ctx(f->m, NULL, &c);
+	conn_ctx(f->m, &c);
 	/* A client that has read everything ends in good order. */
 	gk_conn_state(&c, (uint32_t)f->m->conn, f->m->conn_id, &s);
 	if (s.out == 0)
@@ -401,7 +413,7 @@ tkvm_fork_state(struct tkvm_fork *f, struct tkvm_fork_state *st)
 		st->closed = 1;
 		return;
 	}
-	machine_gk_ctx(f->m, NULL, &c);
+	conn_ctx(f->m, &c);
 	gk_conn_state(&c, (uint32_t)f->m->conn, f->m->conn_id, &s);
 	st->accepted = s.accepted;
 	st->closed = s.gone || s.closed || s.wr_shut;
