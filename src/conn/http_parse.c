@@ -3,20 +3,22 @@
  *
  * Reads an HTTP/1 answer of a guest.
  *
- * A library does the syntax; this file collects what it finds, sets limits,
- * and decides about the framing itself, from the headers that are handed on:
- * so both always agree, whichever library it is and however it was built
- * (Debian's http-parser is built without its strict checks).
+ * A library does the syntax, unless http_scan.c has read all of it at a glance;
+ * this file collects what they find, sets limits, and decides about the framing
+ * itself, from the headers that are handed on: so both always agree, whichever
+ * library it is and however it was built (Debian's http-parser is built without
+ * its strict checks).
  */
 
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <strings.h>
 
 #include "conn/http_char.h"
+#include "conn/http_framing.h"
 #include "conn/http_lib.h"
 #include "conn/http_parse.h"
+#include "conn/http_scan.h"
 #include "error.h"
 #include "obj.h"
 
@@ -53,12 +55,17 @@ struct http_parse {
 	uint32_t	name[HTTP_MAX_HEADERS], value[HTTP_MAX_HEADERS];
 	struct tkvm_header header[HTTP_MAX_HEADERS];
 	struct tkvm_response resp;
+	struct http_head plain;
 
 	/* The chunked body */
+	lib_parser	before;		/* the library in front of one */
+	int		has_before;
 	char		*out;
 	size_t		outlen, outsize;
 	size_t		framing;	/* bytes since the last body byte */
 };
+
+_Static_assert(HTTP_SCAN_FIELDS == HTTP_MAX_HEADERS, "who sets the limit?");
 
 static int __attribute__((format(printf, 2, 3)))
 bad(struct http_parse *hp, const char *fmt, ...)
@@ -111,21 +118,30 @@ bad_syntax(struct http_parse *hp, const char *where)
 /* ---- the arena ----------------------------------------------------------- */
 
 static int
-arena_add(struct http_parse *hp, const char *p, size_t len)
+arena_room(struct http_parse *hp, size_t len)
 {
 	size_t size = hp->size;
 	char *n;
 
-	if (len > size - hp->len) {
-		/* Bounded: a head has at most HTTP_MAX_HEAD bytes. */
-		while (len > size - hp->len)
-			size = size == 0 ? 1024 : size * 2;
-		n = realloc(hp->arena, size);
-		if (n == NULL)
-			return (bad_memory(hp));
-		hp->arena = n;
-		hp->size = size;
-	}
+	if (len <= size - hp->len)
+		return (0);
+	/* Bounded: a head has at most HTTP_MAX_HEAD bytes. */
+	while (len > size - hp->len)
+		size = size == 0 ? 1024 : size * 2;
+	n = realloc(hp->arena, size);
+	if (n == NULL)
+		return (bad_memory(hp));
+	hp->arena = n;
+	hp->size = size;
+	return (0);
+}
+
+static int
+arena_add(struct http_parse *hp, const char *p, size_t len)
+{
+
+	if (arena_room(hp, len))
+		return (-1);
 	if (len > 0)
 		(void)memcpy(hp->arena + hp->len, p, len);
 	hp->len += len;
@@ -345,59 +361,25 @@ http_parse_free(struct http_parse **hpp)
 	FREE_OBJ(hp);
 }
 
-/* Decimal digits and nothing else; at most what an off_t holds. */
+/* Behind a head from the library `lib` is where it has to be, if needed. */
 static int
-parse_length(const char *s, uint64_t *len)
+head_end(struct http_parse *hp)
 {
-	uint64_t v = 0;
 
-	if (*s == '\0')
-		return (-1);
-	for (; *s != '\0'; s++) {
-		if (!http_is_digit(*s) || v > (INT64_MAX - 9) / 10)
-			return (-1);
-		v = v * 10 + (uint64_t)(*s - '0');
+	switch (hp->resp.body) {
+	case TKVM_BODY_NONE:
+		hp->phase = P_ENDED;
+		break;
+	case TKVM_BODY_CHUNKED:
+		hp->phase = P_CHUNKED;
+		if (lib_resume_body(&hp->lib, &settings) ||
+		    !(hp->lib.flags & F_CHUNKED))
+			return (bad_syntax(hp, "header"));
+		break;
+	default:
+		hp->phase = P_BODY;
+		break;
 	}
-	*len = v;
-	return (0);
-}
-
-/* RFC 9112 section 6.3, and doubtful cases refused. */
-static int
-framing(struct http_parse *hp)
-{
-	struct tkvm_response *r = &hp->resp;
-	const struct tkvm_header *h;
-	int length = 0, chunked = 0;
-	uint64_t v;
-
-	for (h = r->header; h < r->header + r->nheader; h++) {
-		if (strcasecmp(h->name, "content-length") == 0) {
-			if (parse_length(h->value, &v))
-				return (bad(hp, "illegal Content-Length"));
-			if (length++ > 0 && v != r->length)
-				return (bad(hp,
-				    "two differing Content-Length headers"));
-			r->length = v;
-		} else if (strcasecmp(h->name, "transfer-encoding") == 0) {
-			if (chunked++ > 0 ||
-			    strcasecmp(h->value, "chunked") != 0)
-				return (bad(hp,
-				    "Transfer-Encoding other than chunked"));
-		}
-	}
-	if (length && chunked)
-		return (bad(hp, "Content-Length and Transfer-Encoding"));
-	if (hp->head_request || r->status == 204 || r->status == 304)
-		r->body = TKVM_BODY_NONE;
-	else if (chunked)
-		r->body = TKVM_BODY_CHUNKED;
-	else if (length)
-		r->body = TKVM_BODY_LENGTH;
-	else
-		r->body = TKVM_BODY_EOF;
-	if (r->body != TKVM_BODY_LENGTH)
-		r->length = 0;
 	return (0);
 }
 
@@ -405,6 +387,7 @@ static int
 final_head(struct http_parse *hp)
 {
 	struct tkvm_response *r = &hp->resp;
+	const char *why;
 	unsigned i;
 
 	if (hp->item == IN_NAME && arena_value(hp))
@@ -419,23 +402,51 @@ final_head(struct http_parse *hp)
 	r->reason = hp->arena;
 	r->nheader = hp->n;
 	r->header = hp->header;
-	if (framing(hp))
-		return (-1);
-	switch (r->body) {
-	case TKVM_BODY_NONE:
-		hp->phase = P_ENDED;
-		break;
-	case TKVM_BODY_CHUNKED:
-		hp->phase = P_CHUNKED;
-			if (lib_resume_body(&hp->lib, &settings) ||
-		    !(hp->lib.flags & F_CHUNKED))
+	why = http_framing(r, hp->head_request);
+	if (why != NULL)
+		return (bad(hp, "%s", why));
+	return (head_end(hp));
+}
+
+/* As if the library had read a head that announces chunks. */
+static int
+before_chunks(struct http_parse *hp)
+{
+	static const char head[] =
+	    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+	size_t used;
+
+	if (!hp->has_before) {
+		hp->phase = P_CHUNKED;	/* collect nothing */
+		if (lib_execute(&hp->lib, &settings, head, sizeof head - 1,
+		    &used) != LIB_PAUSED)
 			return (bad_syntax(hp, "header"));
-		break;
-	default:
-		hp->phase = P_BODY;
-		break;
+		hp->before = hp->lib;
+		hp->has_before = 1;
 	}
+	hp->lib = hp->before;
 	return (0);
+}
+
+/* A head from http_scan_answer() */
+static int
+plain_head(struct http_parse *hp)
+{
+	const struct http_head *h = &hp->plain;
+	struct tkvm_response *r = &hp->resp;
+
+	if (arena_room(hp, h->len))
+		return (-1);
+	http_scan_copy(h, hp->arena, hp->header);
+	r->status = h->status;
+	r->reason = hp->arena;
+	r->nheader = h->n;
+	r->header = hp->header;
+	r->length = h->length;
+	http_set_body(r, hp->head_request, h->has_length, h->chunked);
+	if (r->body == TKVM_BODY_CHUNKED && before_chunks(hp))
+		return (-1);
+	return (head_end(hp));
 }
 
 static int
@@ -516,6 +527,14 @@ http_parse_head(struct http_parse *hp, const char *p, size_t len,
 			    "header (max-response-header-size)",
 			    hp->max_head / 1024);
 			return (bad_limit(hp));
+		}
+		if (hp->nhead == 0 &&
+		    http_scan_answer(&hp->plain, p + done, n) &&
+		    hp->plain.n <= hp->max_headers) {
+			done += hp->plain.len;
+			if (plain_head(hp))
+				return (-1);
+			break;
 		}
 		r = lib_execute(&hp->lib, &settings, p + done, n, &used);
 		if (r == LIB_BAD || hp->phase == P_BAD)
