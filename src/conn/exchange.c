@@ -48,6 +48,7 @@ struct tkvm_exchange {
 	int		complete;	/* the end of the answer was seen */
 	int		stop;		/* it reads no more request bytes */
 
+	int		begun;		/* it ran: there may be an answer */
 	int		idle;		/* last run, nothing sent since */
 	int		drained;	/* took from its ring since it ran */
 	int		ran;		/* in this call */
@@ -358,6 +359,7 @@ run(struct tkvm_exchange *ex)
 {
 
 	AZ(ex->gone);
+	ex->begun = 1;
 	ex->drained = 0;
 	ex->idle = 0;
 	ex->ran = 1;
@@ -523,8 +525,11 @@ check_rest(struct tkvm_exchange *ex)
 	}
 	if (ex->resp->body != TKVM_BODY_LENGTH)
 		return (0);
+	have = ex->body + (ex->e - ex->b);
+	if (have >= ex->resp->length)
+		return (0);
 	tkvm_fork_state(ex->fork, &st);
-	have = ex->body + (ex->e - ex->b) + st.out;
+	have += st.out;
 	if (!st.closed || have >= ex->resp->length)
 		return (0);
 	ex->body = have;
@@ -542,11 +547,11 @@ tkvm_exchange_head(struct tkvm_exchange *ex, double until,
 		return (fail(ex, err));
 	ex->ran = 0;
 	for (;;) {
-		if (take_head(ex))
+		if (ex->begun && take_head(ex))
 			return (fail(ex, err));
 		if (ex->resp != NULL)
 			break;
-		if (ended(ex)) {
+		if (ex->begun && ended(ex)) {
 			(void)err_closed(ex);
 			return (fail(ex, err));
 		}
@@ -643,7 +648,7 @@ exchange_start(struct tkvm_exchange *ex, struct tkvm_fork *fork)
 	ex->b = ex->e = 0;
 	ex->raw = ex->body = 0;
 	ex->complete = ex->stop = 0;
-	ex->idle = ex->drained = ex->ran = 0;
+	ex->begun = ex->idle = ex->drained = ex->ran = 0;
 	ex->gone = ex->failed = 0;
 	ex->err.code = ex->gone_err.code = TKVM_OK;
 	ex->err.text[0] = ex->gone_err.text[0] = '\0';
