@@ -2,6 +2,8 @@
  * SPDX-License-Identifier: BSD-2-Clause
  *
  * Requests of clients: the library finds the pieces, we decide about them.
+ * Most of them are written so plainly, and come in one piece, that a look is
+ * enough: http_scan.c.
  *
  * The library that Debian builds is lenient (spaces in names, control
  * characters), so what reaches the guest is checked here, and the framing is
@@ -16,9 +18,11 @@
 #include "conf/conf_int.h"
 #include "conn/http_char.h"
 #include "conn/http_lib.h"
+#include "conn/http_scan.h"
 #include "obj.h"
 #include "server/req_parse.h"
 
+_Static_assert(HTTP_SCAN_FIELDS == REQ_MAX_HEADERS, "who sets the limit?");
 _Static_assert(sizeof(lib_parser) <= sizeof(((struct req *)0)->lib),
     "the library's state does not fit");
 
@@ -148,34 +152,50 @@ static const lib_settings settings = {
 /* ---- a complete head ----------------------------------------------------- */
 
 int
-req_has_token(const char *list, const char *token)
+req_has_token(const char *list, const char *token, size_t len)
 {
-	size_t n, t = strlen(token);
+	size_t n;
 
 	while (*list != '\0') {
 		list += strspn(list, " \t,");
 		n = strcspn(list, " \t,");
-		if (n == t && strncasecmp(list, token, n) == 0)
+		if (n == len && strncasecmp(list, token, n) == 0)
 			return (1);
 		list += n;
 	}
 	return (0);
 }
 
-int
-req_is_hop(const char *name)
+enum req_field
+req_field(const char *name, size_t len)
 {
-	static const char *const hop[] = {
-		"Connection", "Keep-Alive", "Proxy-Connection", "TE",
-		"Trailer", "Transfer-Encoding", "Upgrade", "Content-Length",
-		"Expect", "Proxy-Authenticate", "Proxy-Authorization",
+#define F(name, field)	{ name, sizeof name - 1, field }
+	static const struct {
+		const char	*name;
+		size_t		len;
+		enum req_field	field;
+	} known[] = {
+		F("Host", REQ_F_HOST), F("Connection", REQ_F_CONNECTION),
+		F("Content-Length", REQ_F_LENGTH), F("Expect", REQ_F_EXPECT),
+		F("Transfer-Encoding", REQ_F_ENCODING),
+		F("Keep-Alive", REQ_F_HOP), F("Proxy-Connection", REQ_F_HOP),
+		F("TE", REQ_F_HOP), F("Trailer", REQ_F_HOP),
+		F("Upgrade", REQ_F_HOP), F("Proxy-Authenticate", REQ_F_HOP),
+		F("Proxy-Authorization", REQ_F_HOP),
 	};
+#undef F
+	/* Their lengths: nearly every other name is none of them */
+	const unsigned lengths = 1 << 2 | 1 << 4 | 1 << 6 | 1 << 7 | 1 << 10 |
+	    1 << 14 | 1 << 16 | 1 << 17 | 1 << 18 | 1 << 19;
 	unsigned u;
 
-	for (u = 0; u < NELEM(hop); u++)
-		if (strcasecmp(name, hop[u]) == 0)
-			return (1);
-	return (0);
+	if (len > 19 || !(lengths >> len & 1))
+		return (REQ_F_OTHER);
+	for (u = 0; u < NELEM(known); u++)
+		if (known[u].len == len &&
+		    strncasecmp(name, known[u].name, len) == 0)
+			return (known[u].field);
+	return (REQ_F_OTHER);
 }
 
 /* Ends each piece with a NUL: what stood there has been parsed. */
@@ -209,34 +229,42 @@ check_text(struct req *r, char *buf)
 }
 
 static int
-one_header(struct req *r, const char *name, const char *value)
+one_header(struct req *r, enum req_field field, const char *value)
 {
 	unsigned long long v;
 
-	if (strcasecmp(name, "Host") == 0) {
+	switch (field) {
+	case REQ_F_HOST:
 		if (r->has_host++)
 			return (refuse(r, 400, "two Host fields"));
-	} else if (strcasecmp(name, "Connection") == 0) {
-		if (req_has_token(value, "close"))
+		break;
+	case REQ_F_CONNECTION:
+		if (req_has_token(value, "close", 5))
 			r->keep_alive = -1;
 		else if (r->keep_alive == 0 &&
-		    req_has_token(value, "keep-alive"))
+		    req_has_token(value, "keep-alive", 10))
 			r->keep_alive = 1;
-	} else if (strcasecmp(name, "Content-Length") == 0) {
+		break;
+	case REQ_F_LENGTH:
 		if (r->body != REQ_NONE || text_uint(value, &v) != 0)
 			return (refuse(r, 400, "bad Content-Length"));
 		r->body = REQ_LENGTH;
 		r->length = v;
-	} else if (strcasecmp(name, "Transfer-Encoding") == 0) {
+		break;
+	case REQ_F_ENCODING:
 		if (r->body != REQ_NONE || r->minor == 0)
 			return (refuse(r, 400, "bad Transfer-Encoding"));
 		if (strcasecmp(value, "chunked") != 0)
 			return (refuse(r, 501, "unknown Transfer-Encoding"));
 		r->body = REQ_CHUNKED;
-	} else if (strcasecmp(name, "Expect") == 0) {
+		break;
+	case REQ_F_EXPECT:
 		if (strcasecmp(value, "100-continue") != 0)
 			return (refuse(r, 417, "unknown Expect"));
 		r->expect = r->minor > 0;
+		break;
+	default:
+		break;
 	}
 	return (0);
 }
@@ -244,12 +272,15 @@ one_header(struct req *r, const char *name, const char *value)
 static int
 check_headers(struct req *r, const char *buf)
 {
+	struct req_header *h;
 	unsigned u;
 
-	for (u = 0; u < r->nheader; u++)
-		if (one_header(r, buf + r->header[u].name,
-		    buf + r->header[u].value) != 0)
+	for (u = 0; u < r->nheader; u++) {
+		h = &r->header[u];
+		h->field = req_field(buf + h->name, h->name_len);
+		if (one_header(r, h->field, buf + h->value) != 0)
 			return (-1);
+	}
 	if (r->minor > 0 && !r->has_host)
 		return (refuse(r, 400, "no Host field"));
 	r->keep_alive = r->keep_alive > 0 ||
@@ -278,6 +309,60 @@ check_head(struct req *r, char *buf)
 	if (check_text(r, buf) != 0)
 		return (-1);
 	return (check_headers(r, buf));
+}
+
+/* ---- plain ones ---------------------------------------------------------- */
+
+static int
+plain_method(struct req *r, const struct http_piece *m)
+{
+	static const char *const known[] = {
+		"HEAD", "GET", "POST", "PUT", "DELETE", "OPTIONS", "PATCH",
+	};
+	unsigned u;
+
+	for (u = 0; u < NELEM(known); u++)
+		if (strncmp(known[u], m->p, m->len) == 0 &&
+		    known[u][m->len] == '\0')
+			break;
+	if (u == NELEM(known))
+		return (-1);
+	r->method = known[u];
+	r->is_head = u == 0;
+	return (0);
+}
+
+/* 1: all of the head was taken; 0: it is for the library; -1: refused */
+static int
+plain_head(struct req *r, char *buf, size_t len, size_t *parsed)
+{
+	const struct http_field *f;
+	struct req_header *h;
+	struct http_head head;
+	unsigned u;
+
+	/* To decode chunks the library has to know where it is. */
+	if (!http_scan_request(&head, buf, len) || head.chunked ||
+	    head.len > REQ_MAX_HEAD || plain_method(r, &head.method) != 0)
+		return (0);
+	*parsed = head.len;
+	r->complete = 1;
+	r->minor = head.minor;
+	r->url = (uint32_t)(head.text.p - buf);
+	r->url_len = (uint32_t)head.text.len;
+	buf[r->url + r->url_len] = '\0';
+	r->nheader = head.n;
+	for (u = 0; u < head.n; u++) {
+		f = &head.field[u];
+		h = &r->header[u];
+		h->name = (uint32_t)(f->name.p - buf);
+		h->name_len = (uint32_t)f->name.len;
+		h->value = (uint32_t)(f->value.p - buf);
+		h->value_len = (uint32_t)f->value.len;
+		buf[h->name + h->name_len] = '\0';
+		buf[h->value + h->value_len] = '\0';
+	}
+	return (check_headers(r, buf) == 0 ? 1 : -1);
 }
 
 /* ---- feeding ------------------------------------------------------------- */
@@ -326,10 +411,14 @@ int
 req_head(struct req *r, char *buf, size_t len, size_t *parsed)
 {
 	size_t used = 0;
+	int i;
 
 	CHECK_OBJ_NOTNULL(r, REQ_MAGIC);
 	AZ(r->complete);
 	assert(*parsed <= len);
+	i = *parsed == 0 ? plain_head(r, buf, len, parsed) : 0;
+	if (i != 0)
+		return (i);
 	r->base = *parsed;
 	r->bytes = buf + *parsed;
 	switch (lib_execute(lib_of(r), &settings, r->bytes, len - *parsed,

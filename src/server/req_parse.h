@@ -14,9 +14,21 @@
 #define REQ_MAX_HEADERS	128
 #define REQ_MAX_HEAD	(64 * 1024)
 
+/* Fields that mean something to us; those behind HOST go no further. */
+enum req_field {
+	REQ_F_OTHER,
+	REQ_F_HOST,
+	REQ_F_CONNECTION,
+	REQ_F_LENGTH,
+	REQ_F_ENCODING,
+	REQ_F_EXPECT,
+	REQ_F_HOP,			/* all the others of this kind */
+};
+
 /* Offsets from the first byte of the head; NUL-terminated when complete. */
 struct req_header {
 	uint32_t	name, name_len, value, value_len;
+	enum req_field	field;
 };
 
 struct req {
@@ -60,9 +72,8 @@ int req_head(struct req *, char *buf, size_t len, size_t *parsed);
  */
 int req_chunked(struct req *, const char *in, size_t len, size_t *used,
     char *out, size_t *outlen);
-/* A field that goes no further than this connection. */
-int req_is_hop(const char *name);
+enum req_field req_field(const char *name, size_t len);
 /* Is `token` in the comma separated list? */
-int req_has_token(const char *list, const char *token);
+int req_has_token(const char *list, const char *token, size_t len);
 
 #endif

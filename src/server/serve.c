@@ -7,13 +7,12 @@
  */
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <time.h>
 
-#include "conn/http_write.h"
 #include "error.h"
 #include "obj.h"
 #include "server/server.h"
@@ -23,13 +22,13 @@ struct xfer {
 	struct conn	*c;
 	struct tkvm_fork *fork;
 	struct tkvm_exchange *ex;
-	struct tkvm_error err;
 	double		deadline;
 	int		answered;	/* a header went out */
 	int		chunked;	/* its body has chunks */
 	int		to_eof;		/* ... or ends by closing */
 	int		keep;		/* the guest keeps its connection */
 	int		too_slow;	/* the client, in taking it */
+	struct tkvm_error err;		/* not cleared: only said if set */
 };
 
 /* What a phase of the exchange came to. */
@@ -89,52 +88,6 @@ is_broken(const struct srv *s, enum tkvm_code code)
 }
 
 /* ---- the request --------------------------------------------------------- */
-
-/* Fields named in Connection are between us and the client. */
-static int
-named_in_connection(const struct conn *c, const char *name)
-{
-	const struct req_header *h;
-	const char *b = c->in + c->off;
-	unsigned u;
-
-	for (u = 0; u < c->req.nheader; u++) {
-		h = &c->req.header[u];
-		if (strcasecmp(b + h->name, "Connection") == 0 &&
-		    req_has_token(b + h->value, name))
-			return (1);
-	}
-	return (0);
-}
-
-static ssize_t
-build_head(struct xfer *x)
-{
-	const struct conn *c = x->c;
-	const struct req *r = &c->req;
-	const char *b = c->in + c->off, *name;
-	struct http_write hw;
-	char num[24];
-	unsigned u;
-
-	http_write_init(&hw, x->w->io, IO_SIZE);
-	http_write_request(&hw, r->method, b + r->url,
-	    r->has_host ? NULL : c->listener->host);
-	for (u = 0; u < r->nheader; u++) {
-		name = b + r->header[u].name;
-		if (!req_is_hop(name) && (strcasecmp(name, "Host") == 0 ||
-		    !named_in_connection(c, name)))
-			http_write_header(&hw, name, b + r->header[u].value);
-	}
-	if (r->body == REQ_CHUNKED && !c->body_done)
-		http_write_header(&hw, "Transfer-Encoding", "chunked");
-	else if (r->body != REQ_NONE) {
-		(void)snprintf(num, sizeof num, "%ju", (uintmax_t)
-		    (r->body == REQ_LENGTH ? r->length : c->body_len));
-		http_write_header(&hw, "Content-Length", num);
-	}
-	return (http_write_end(&hw, &x->err));
-}
 
 /* 0: go on.  1: the guest reads no more.  -1: x->err. */
 static int
@@ -282,13 +235,16 @@ static enum phase
 send_request(struct xfer *x)
 {
 	struct conn *c = x->c;
-	ssize_t n;
+	size_t n;
 	int rv;
 
-	n = build_head(x);
-	if (n < 0)
+	n = request_head(c, x->w->io, IO_SIZE);
+	if (n == 0) {
+		(void)err_set(&x->err, TKVM_E_LIMIT, "tenant \"%s\": the head "
+		    "of the request is too large", x->w->srv->opt->tenant);
 		return (PH_ERROR);
-	rv = tkvm_exchange_send(x->ex, x->w->io, (size_t)n, &x->err);
+	}
+	rv = tkvm_exchange_send(x->ex, x->w->io, n, &x->err);
 	if (rv == 0 && c->body_len > 0)
 		rv = send_piece(x, c->in + c->off + c->parsed, c->body_len);
 	if (rv < 0)
@@ -381,43 +337,30 @@ pass_body(struct xfer *x, size_t n)
 	return (ph);
 }
 
-static int
-has_close(const struct tkvm_response *resp)
-{
-	size_t u;
-
-	for (u = 0; u < resp->nheader; u++)
-		if (strcasecmp(resp->header[u].name, "Connection") == 0 &&
-		    req_has_token(resp->header[u].value, "close"))
-			return (1);
-	return (0);
-}
-
 static enum phase
 pass_answer(struct xfer *x)
 {
 	struct tkvm_response resp;
 	struct conn *c = x->c;
-	size_t n;
+	struct reply rp;
 
 	if (tkvm_exchange_head(x->ex, 0, &resp, &x->err) != 0)
 		return (PH_ERROR);
 	/* The rest of the request is still under way: not a next request. */
 	if (!c->body_done)
 		c->close_after = c->linger = 1;
-	n = reply_head(c, &resp, x->w->out, OUT_SIZE - OUT_BODY - 32,
-	    &x->chunked);
-	if (n == 0) {
+	reply_head(c, &resp, x->w->out, OUT_SIZE - OUT_BODY - 32, &rp);
+	if (rp.len == 0) {
 		(void)err_set(&x->err, TKVM_E_PROTO, "tenant \"%s\": the "
 		    "header of the answer is too large",
 		    x->w->srv->opt->tenant);
 		return (PH_ERROR);
 	}
-	x->keep = c->body_done && resp.body != TKVM_BODY_EOF &&
-	    !has_close(&resp);
+	x->chunked = rp.chunked;
+	x->keep = c->body_done && resp.body != TKVM_BODY_EOF && !rp.closes;
 	x->to_eof = !x->chunked && (resp.body == TKVM_BODY_CHUNKED ||
 	    resp.body == TKVM_BODY_EOF);
-	return (pass_body(x, n));
+	return (pass_body(x, rp.len));
 }
 
 /* ---- all of it ----------------------------------------------------------- */
@@ -480,13 +423,18 @@ give_back(struct xfer *x, enum phase ph)
 void
 serve(struct worker *w, struct conn *c)
 {
-	struct xfer x = { .w = w, .c = c };
+	struct xfer x;
 	struct srv *s = w->srv;
 	double queued = 0;
 	enum phase ph = PH_ERROR;
 
 	CHECK_OBJ_NOTNULL(w, WORKER_MAGIC);
 	CHECK_OBJ_NOTNULL(c, CONN_MAGIC);
+	(void)memset(&x, 0, offsetof(struct xfer, err));
+	x.err.code = TKVM_OK;
+	x.err.text[0] = '\0';
+	x.w = w;
+	x.c = c;
 	(void)atomic_fetch_add(&s->busy, 1);
 	(void)atomic_fetch_add(&s->n.requests, 1);
 	c->state = CONN_WRITE;

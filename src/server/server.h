@@ -242,11 +242,17 @@ void serve(struct worker *, struct conn *);
 void serve_busy(struct worker *, struct conn *, double waited_s);
 void count_error(struct srv *, const struct tkvm_error *);
 
-/* reply.c */
-int hop_by_hop(const struct tkvm_response *, const char *name);
-/* The head of the answer for this client; its length. */
-size_t reply_head(struct conn *, const struct tkvm_response *, char *buf,
-    size_t size, int *chunked);
+/* heads.c */
+struct reply {
+	size_t		len;		/* of the head; 0: no room */
+	int		chunked;	/* the body is to be */
+	int		closes;		/* the guest closes its connection */
+};
+/* For the guest; its length, or 0: no room. */
+size_t request_head(const struct conn *, char *buf, size_t size);
+/* For this client */
+void reply_head(struct conn *, const struct tkvm_response *, char *buf,
+    size_t size, struct reply *);
 
 /* stats.c */
 void stats_write(const struct srv *, const char *file);
