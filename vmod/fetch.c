@@ -38,19 +38,38 @@ kvm_until(double dur)
 
 /* ---- log, failure -------------------------------------------------------- */
 
+/* Backwards from `e`: two digits at a time. */
+static char *
+put_digits(char *e, uint64_t v, unsigned least)
+{
+	static const char pairs[] =
+	    "0001020304050607080910111213141516171819"
+	    "2021222324252627282930313233343536373839"
+	    "4041424344454647484950515253545556575859"
+	    "6061626364656667686970717273747576777879"
+	    "8081828384858687888990919293949596979899";
+	char *b = e;
+
+	while (v >= 10 || least >= 2) {
+		b -= 2;
+		(void)memcpy(b, pairs + v % 100 * 2, 2);
+		v /= 100;
+		least -= least >= 2 ? 2 : least;
+	}
+	if (v > 0 || least > 0 || b == e)
+		*--b = (char)('0' + v);
+	return (b);
+}
+
 /* " %.6f", backwards from `e`; what is left of it. */
 static char *
 put_time(char *e, double t)
 {
 	uint64_t us = t <= 0. ? 0 : (uint64_t)(t * 1e6 + .5);
-	unsigned u;
 
-	for (u = 0; u < 7 || us != 0; u++) {
-		if (u == 6)
-			*--e = '.';
-		*--e = (char)('0' + us % 10);
-		us /= 10;
-	}
+	e = put_digits(e, us % 1000000, 6);
+	*--e = '.';
+	e = put_digits(e, us / 1000000, 1);
 	*--e = ' ';
 	return (e);
 }
