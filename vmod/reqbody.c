@@ -124,21 +124,32 @@ body_length(const struct kvm_fetch *f)
 	return (http_GetContentLength(req->http));
 }
 
-int
-kvm_hop_by_hop(const char *hdr)
+enum kind { FOR_GUEST, HOP_BY_HOP, FRAMING, ENCODING };
+
+/* Not with http_IsHdr(): few headers share even a first letter with these. */
+static enum kind
+header_kind(const char *hdr)
 {
-	static const char * const names[] = {
-		"Connection:", "HTTP2-Settings:", "Keep-Alive:",
-		"Proxy-Connection:", "TE:", "Trailer:", "Transfer-Encoding:",
-		"Upgrade:",
+	static const struct {
+		const char	*name;
+		size_t		len;
+		enum kind	kind;
+	} known[] = {
+#define H(name, kind)	{ name ":", sizeof name, kind }
+		H("Accept-Encoding", ENCODING), H("Connection", HOP_BY_HOP),
+		H("Content-Length", FRAMING), H("HTTP2-Settings", HOP_BY_HOP),
+		H("Keep-Alive", HOP_BY_HOP), H("Proxy-Connection", HOP_BY_HOP),
+		H("TE", HOP_BY_HOP), H("Trailer", HOP_BY_HOP),
+		H("Transfer-Encoding", FRAMING), H("Upgrade", HOP_BY_HOP),
+#undef H
 	};
 	size_t u;
 
-	AN(hdr);
-	for (u = 0; u < sizeof names / sizeof *names; u++)
-		if (strncasecmp(hdr, names[u], strlen(names[u])) == 0)
-			return (1);
-	return (0);
+	for (u = 0; u < sizeof known / sizeof *known; u++)
+		if (((hdr[0] ^ known[u].name[0]) & ~0x20) == 0 &&
+		    strncasecmp(hdr, known[u].name, known[u].len) == 0)
+			return (known[u].kind);
+	return (FOR_GUEST);
 }
 
 /*
@@ -158,15 +169,23 @@ put_header(struct sink *s, const struct http *hp, unsigned u)
 {
 	const char *b = hp->hd[u].b;
 
-	if (b == NULL || (hp->hdf[u] & HDF_FILTER) ||
-	    http_IsHdr(&hp->hd[u], H_Content_Length) ||
-	    http_IsHdr(&hp->hd[u], H_Transfer_Encoding))
+	if (b == NULL || (hp->hdf[u] & HDF_FILTER))
 		return;
-	/* Varnish did that for bereq. */
-	if (s->f->bo == NULL && kvm_hop_by_hop(b))
+	switch (header_kind(b)) {
+	case FRAMING:
 		return;
-	if (http_IsHdr(&hp->hd[u], H_Accept_Encoding) && want_plain(s->f))
-		return;
+	case HOP_BY_HOP:
+		/* Varnish did that for bereq. */
+		if (s->f->bo == NULL)
+			return;
+		break;
+	case ENCODING:
+		if (want_plain(s->f))
+			return;
+		break;
+	default:
+		break;
+	}
 	(void)sink_put(s, b, (size_t)(hp->hd[u].e - b));
 	sink_text(s, "\r\n");
 }

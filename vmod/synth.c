@@ -21,6 +21,7 @@
 #include "vsb.h"
 #include "vcl.h"
 #include "conf/options.h"
+#include "conn/http_parse.h"
 
 #define FIRST_ROOM	(16 * 1024)	/* for a body of unknown length */
 #define WS_SLACK	512u		/* what Varnish adds to the header */
@@ -100,9 +101,13 @@ body_read(struct kvm_fetch *f, const struct tkvm_response *r,
 
 /* ---- header -------------------------------------------------------------- */
 
+/* What is looked at more than once of each of its headers */
 struct answer {
 	const struct tkvm_response *r;
 	const char	*connection;	/* the value of this header, or NULL */
+	struct {
+		size_t	name, value;	/* lengths; name 0: is not passed on */
+	} len[HTTP_MAX_HEADERS];
 };
 
 /* Is `name` one of the tokens of `list`? */
@@ -123,9 +128,9 @@ has_token(const char *list, const char *name, size_t len)
 
 /* Not the guest's to say, or between it and us. */
 static int
-is_ours(const struct answer *a, const char *name)
+is_ours(const struct answer *a, const char *name, size_t len)
 {
-	static const char * const names[] = {
+	static const char names[][18] = {
 		"Connection", "Content-Length", "HTTP2-Settings",
 		"Keep-Alive", "Proxy-Connection", "TE", "Trailer",
 		"Transfer-Encoding", "Upgrade", "X-Varnish",
@@ -133,10 +138,39 @@ is_ours(const struct answer *a, const char *name)
 	size_t u;
 
 	for (u = 0; u < sizeof names / sizeof *names; u++)
-		if (strcasecmp(name, names[u]) == 0)
+		if (((name[0] ^ names[u][0]) & ~0x20) == 0 &&
+		    strcasecmp(name, names[u]) == 0)
 			return (1);
-	return (a->connection != NULL &&
-	    has_token(a->connection, name, strlen(name)));
+	return (a->connection != NULL && has_token(a->connection, name, len));
+}
+
+static void
+answer_init(struct answer *a, const struct tkvm_response *r)
+{
+	size_t u;
+
+	assert(r->nheader <= sizeof a->len / sizeof *a->len);
+	a->r = r;
+	a->connection = NULL;
+	for (u = 0; u < r->nheader; u++)
+		if ((r->header[u].name[0] | 0x20) == 'c' &&
+		    strcasecmp(r->header[u].name, "Connection") == 0)
+			a->connection = r->header[u].value;
+	for (u = 0; u < r->nheader; u++) {
+		a->len[u].name = strlen(r->header[u].name);
+		if (is_ours(a, r->header[u].name, a->len[u].name))
+			a->len[u].name = 0;
+		else
+			a->len[u].value = strlen(r->header[u].value);
+	}
+}
+
+static int
+is_called(const txt *hdr, const char *name, size_t len)
+{
+
+	return (((hdr->b[0] ^ name[0]) & ~0x20) == 0 && Tlen(*hdr) > len &&
+	    hdr->b[len] == ':' && strncasecmp(hdr->b, name, len) == 0);
 }
 
 /* A header that was there before: does the guest have one of this name? */
@@ -144,17 +178,14 @@ static int
 is_replaced(const struct answer *a, const txt *hdr)
 {
 	const struct tkvm_response *r = a->r;
-	size_t u, n;
+	size_t u;
 
-	if (http_IsHdr(hdr, H_Server))
+	if (is_called(hdr, "Server", 6))
 		return (1);		/* who answers is the guest */
-	for (u = 0; u < r->nheader; u++) {
-		n = strlen(r->header[u].name);
-		if (Tlen(*hdr) > n && hdr->b[n] == ':' &&
-		    strncasecmp(hdr->b, r->header[u].name, n) == 0 &&
-		    !is_ours(a, r->header[u].name))
+	for (u = 0; u < r->nheader; u++)
+		if (a->len[u].name != 0 &&
+		    is_called(hdr, r->header[u].name, a->len[u].name))
 			return (1);
-	}
 	return (0);
 }
 
@@ -195,11 +226,10 @@ measure(const struct answer *a, const struct http *hp, struct size *s)
 		if (!is_replaced(a, &hp->hd[v]))
 			s->headers++;
 	for (u = 0; u < r->nheader; u++) {
-		if (is_ours(a, r->header[u].name))
+		if (a->len[u].name == 0)
 			continue;
 		s->headers++;
-		s->bytes += strlen(r->header[u].name) +
-		    strlen(r->header[u].value) + sizeof ": ";
+		s->bytes += a->len[u].name + a->len[u].value + sizeof ": ";
 	}
 }
 
@@ -222,12 +252,11 @@ put_headers(struct http *hp, char *at, const struct answer *a)
 	size_t u;
 
 	for (u = 0; u < r->nheader; u++) {
-		if (is_ours(a, r->header[u].name))
+		if (a->len[u].name == 0)
 			continue;
-		line = put(&at, r->header[u].name, strlen(r->header[u].name));
+		line = put(&at, r->header[u].name, a->len[u].name);
 		(void)put(&at, ": ", 2);
-		(void)put(&at, r->header[u].value,
-		    strlen(r->header[u].value) + 1);
+		(void)put(&at, r->header[u].value, a->len[u].value + 1);
 		http_SetHeader(hp, line);
 	}
 	return (at);
@@ -237,15 +266,12 @@ static int
 header_put(struct kvm_fetch *f, const struct tkvm_response *r,
     struct http *hp)
 {
-	struct answer a = { r, NULL };
+	struct answer a;
 	struct size size;
 	char *at, *reason;
 	unsigned room;
-	size_t u;
 
-	for (u = 0; u < r->nheader; u++)
-		if (strcasecmp(r->header[u].name, "Connection") == 0)
-			a.connection = r->header[u].value;
+	answer_init(&a, r);
 	measure(&a, hp, &size);
 	room = WS_ReserveAll(hp->ws);
 	if (size.bytes > room || size.headers > hp->shd) {

@@ -194,8 +194,6 @@ double kvm_until(double dur);
 int kvm_request_send(struct kvm_fetch *);
 /* There was a body, and somebody has read it. */
 int kvm_request_consumed(const struct kvm_fetch *);
-/* Headers between two neighbours: not for the guest, nor from it. */
-int kvm_hop_by_hop(const char *hdr);
 
 /* ---- response.c --------------------------------------------------------- */
 
