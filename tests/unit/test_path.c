@@ -1262,13 +1262,19 @@ test_locks(void **state)
 	    0);
 	assert_int_equal(call(sys_fcntl, (uint64_t)fd2, F_OFD_SETLK, U(&fl),
 	    0, 0), -EAGAIN);
+	assert_int_equal(call(sys_fcntl, (uint64_t)fd2, F_OFD_SETLKW, U(&fl),
+	    0, 0), SYS_BLOCK);
+	/* the process's own */
 	assert_int_equal(call(sys_fcntl, (uint64_t)fd2, F_SETLKW, U(&fl), 0,
-	    0), SYS_BLOCK);
-	assert_int_equal(call(sys_fcntl, (uint64_t)fd2, F_GETLK, U(&fl), 0,
 	    0), 0);
+	assert_int_equal(call(sys_fcntl, (uint64_t)fd2, F_OFD_GETLK, U(&fl),
+	    0, 0), 0);
 	assert_int_equal(fl.l_type, F_WRLCK);
 	assert_int_equal(fl.l_pid, -1);
-	fl.l_type = F_UNLCK;
+	fl.l_pid = 0;
+	assert_int_equal(call(sys_fcntl, (uint64_t)fd2, F_GETLK, U(&fl), 0,
+	    0), 0);
+	assert_int_equal(fl.l_type, F_UNLCK);
 	assert_int_equal(call(sys_fcntl, (uint64_t)fd, F_SETLK, U(&fl), 0, 0),
 	    0);
 	assert_int_equal(call(sys_flock, (uint64_t)fd, LOCK_EX, 0, 0, 0), 0);
