@@ -65,7 +65,8 @@ by_sse(uint8_t *to, const uint8_t *from)
 	for (i = 0; i < PAGE; i += sizeof x) {
 #pragma GCC unroll 8
 		for (k = 0; k < 8; k++)
-			x[k] = _mm_load_si128((const void *)(from + i + k * 16));
+			x[k] = _mm_load_si128((const void *)
+			    (from + i + k * 16));
 #pragma GCC unroll 8
 		for (k = 0; k < 8; k++)
 			_mm_store_si128((void *)(to + i + k * 16), x[k]);
@@ -243,7 +244,8 @@ main(int argc, char **argv)
 		    measure(way[u].f, own, image, 16, 64, NULL, rounds * 10),
 		    measure(way[u].f, own, image, 16, 0, NULL, rounds * 10),
 		    measure(way[u].f, own, image, 500, 64, NULL, rounds),
-		    measure(way[u].f, own, image, 16, 64, cold, rounds / 8 + 1));
+		    measure(way[u].f, own, image, 16, 64, cold,
+		    rounds / 8 + 1));
 	(void)close(fd);
 	return (0);
 }

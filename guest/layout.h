@@ -19,7 +19,7 @@
 #define GPA_KPDPT	0x00a000	/* the kernel's own tables */
 #define GPA_KPD		0x00b000
 #define GPA_KPT		0x00c000
-#define GPA_START	0x00d000	/* struct gk_thr_area: how a request starts */
+#define GPA_START	0x00d000	/* struct gk_thr_area: a request's start */
 #define GPA_BLOB	0x010000	/* the blob's image, as linked */
 #define GPA_BLOB_END	0x040000
 #define GPA_THR		0x040000	/* struct gk_thrs, and behind it ... */

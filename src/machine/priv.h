@@ -107,7 +107,7 @@ int machine_park(struct machine *);
 /* ---- handoff.c: threads that the blob changes between ---------------------------------- */
 
 int handoff_possible(const struct kvmhost *);
-/* What the blob needs to put back the state of the thread at hand, at a freeze */
+/* At a freeze: what the blob needs to put back the thread at hand */
 void handoff_start(struct machine *);
 /* Is that the state the thread at hand goes on with, but for RAX? */
 int handoff_starts(const struct machine *);

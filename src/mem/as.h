@@ -21,7 +21,7 @@
 #define BITMAP_BLOCK	8
 
 struct bitmap {
-	uint64_t	*w;		/* zeros up to a multiple of BITMAP_BLOCK */
+	uint64_t	*w;		/* zeros up to a whole block */
 	uint64_t	n;		/* bits */
 };
 
@@ -85,7 +85,7 @@ struct as {
 	struct bitmap	used, kept, pt;
 	uint64_t	hint;		/* where the search goes on */
 	uint64_t	nused, nkept;
-	int		frames_changed;	/* since the reset: `used` is not `kept` */
+	int		frames_changed;	/* `used` is not `kept` any more */
 	uint64_t	max_kept;	/* pages a fork may keep between requests: of
 					 * frames, and of its private set */
 	uint64_t	npt;		/* of them page tables, in a fork */

@@ -288,7 +288,7 @@ test_vector(void **state)
 		}
 }
 
-/* A reset leaves this to the start of the next request: is it put back there? */
+/* Left to the start of the next request: is it put back there? */
 static void
 start_xsave(const char *what, unsigned off, unsigned component)
 {
