@@ -67,7 +67,7 @@ conn_error(struct conn *c, unsigned status, const char *why, int retry)
 		c->close_after = 1;
 		c->linger = 0;
 	}
-	conn_deadline(c, T_WRITE);
+	(void)conn_deadline(c, T_WRITE);
 	c->state = CONN_WRITE;
 }
 
@@ -106,6 +106,7 @@ static enum step
 step_head(struct worker *w, struct conn *c)
 {
 	size_t n = c->len - c->off;
+	int first;
 
 	if (n == 0) {
 		c->parsed = 0;
@@ -113,14 +114,15 @@ step_head(struct worker *w, struct conn *c)
 			return (GONE);
 		return (more(w, c));
 	}
-	if (c->parsed == 0) {
-		req_init(&c->req);
-		conn_deadline(c, T_READ);
-	}
 	if (n == c->parsed)
 		return (more(w, c));
+	first = c->parsed == 0;
+	if (first)
+		req_init(&c->req);
 	switch (req_head(&c->req, c->in + c->off, n, &c->parsed)) {
 	case 0:
+		if (first)
+			(void)conn_deadline(c, T_READ);
 		return (AGAIN);
 	case 1:
 		break;
@@ -138,6 +140,8 @@ step_head(struct worker *w, struct conn *c)
 		c->body_len = n < c->req.length ? n : (size_t)c->req.length;
 		c->body_done = c->body_len == c->req.length;
 	}
+	if (first && c->state == CONN_BODY)
+		(void)conn_deadline(c, T_READ);
 	return (AGAIN);
 }
 
@@ -189,6 +193,27 @@ step_body(struct worker *w, struct conn *c)
 	return (AGAIN);
 }
 
+/*
+ * An answer is out, and its machine is as new.  Clients that ask on or go at
+ * once have done so meanwhile: then epoll need not tell.  Not if others might
+ * wait, nor for ever, nor again soon where it was in vain.
+ */
+static int
+look_ahead(const struct worker *w, struct conn *c, int64_t now)
+{
+
+	if (c->shy > 0) {
+		c->shy--;
+		return (0);
+	}
+	if (!w->may_run || ((c->added || c->turn > 0) &&
+	    atomic_load(&w->srv->nopen) > w->srv->opt->threads))
+		return (0);
+	if (c->turn == 0)
+		c->turn_ms = now;
+	return (c->turn++ < IN_A_ROW && now - c->turn_ms <= TURN_MS);
+}
+
 static enum step
 step_write(struct worker *w, struct conn *c)
 {
@@ -198,7 +223,7 @@ step_write(struct worker *w, struct conn *c)
 		return (GONE);
 	if (c->out_len > 0) {
 		if (c->out_off != was)
-			conn_deadline(c, T_WRITE);
+			(void)conn_deadline(c, T_WRITE);
 		return (WAIT_OUT);
 	}
 	free(c->out);
@@ -208,7 +233,7 @@ step_write(struct worker *w, struct conn *c)
 		if (!c->linger || c->reset_after)
 			return (GONE);
 		(void)shutdown(c->fd, SHUT_WR);
-		conn_deadline(c, T_LINGER);
+		(void)conn_deadline(c, T_LINGER);
 		c->off = c->len = 0;
 		c->state = CONN_LINGER;
 		return (AGAIN);
@@ -220,7 +245,9 @@ step_write(struct worker *w, struct conn *c)
 		c->off = c->len = 0;
 	if (atomic_load(&w->srv->stop))
 		return (GONE);
-	conn_deadline(c, T_IDLE);
+	c->ahead = look_ahead(w, c, conn_deadline(c, T_IDLE));
+	if (c->ahead)
+		c->drained = 0;
 	c->state = CONN_HEAD;
 	return (AGAIN);
 }
@@ -253,7 +280,8 @@ conn_step(struct worker *w, struct conn *c)
 		if (w->may_run && (atomic_load(&w->srv->nqueue) == 0 ||
 		    c->in_a_row++ < IN_A_ROW)) {
 			serve(w, c);
-			conn_deadline(c, T_WRITE);
+			if (c->out_len > c->out_off)
+				(void)conn_deadline(c, T_WRITE);
 			return (AGAIN);
 		}
 		c->in_a_row = 0;
@@ -324,6 +352,7 @@ conn_drive(struct worker *w, struct conn *c)
 			conn_close(s, c);
 			return;
 		}
+		c->turn = 0;
 		if (conn_release(c, st == WAIT_OUT ? EV_OUT : EV_IN | EV_HUP))
 			return;
 	}

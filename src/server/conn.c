@@ -15,12 +15,14 @@
 #include "obj.h"
 #include "server/server.h"
 
-void
+int64_t
 conn_deadline(struct conn *c, int seconds)
 {
+	int64_t now = mono_ms();
 
-	atomic_store_explicit(&c->deadline, mono_ms() + seconds * 1000L,
+	atomic_store_explicit(&c->deadline, now + seconds * 1000L,
 	    memory_order_relaxed);
+	return (now);
 }
 
 /* ---- life ---------------------------------------------------------------- */
@@ -106,11 +108,14 @@ conn_new(struct srv *s, const struct listener *l, int fd,
 	c->state = CONN_HEAD;
 	c->added = c->want_out = c->drained = 0;
 	c->in_a_row = 0;
+	c->ahead = 0;
+	c->shy = c->turn = 0;
 	c->close_after = c->linger = c->reset_after = 0;
 	c->off = c->len = c->size = c->parsed = 0;
 	c->out_off = c->out_len = c->out_size = 0;
 	set_peer(c, sa, salen);
-	conn_deadline(c, T_READ);
+	(void)conn_deadline(c, T_READ);
+	(void)atomic_fetch_add(&s->nopen, 1);
 	c->id = atomic_fetch_add(&s->n.connections, 1) + 1;
 	return (c);
 }
@@ -141,6 +146,7 @@ conn_close(struct srv *s, struct conn *c)
 		    sizeof lin);
 	(void)close(c->fd);
 	c->fd = -1;
+	(void)atomic_fetch_sub(&s->nopen, 1);
 	conn_in_drop(c);
 	free(c->out);
 	c->out = NULL;
@@ -249,6 +255,10 @@ conn_read(struct worker *w, struct conn *c)
 		(void)atomic_fetch_and(&c->ev, ~EV_IN);
 		n = recv(c->fd, c->in + c->len, c->size - c->len, 0);
 	} while (n < 0 && errno == EINTR);
+	if (c->ahead) {
+		c->ahead = 0;
+		c->shy = n < 0 ? IN_A_ROW : 0;
+	}
 	if (n > 0) {
 		c->drained = (size_t)n < c->size - c->len;
 		c->len += (size_t)n;

@@ -54,6 +54,7 @@
 #define LATE_MS		200		/* workers do not keep up */
 
 #define IN_A_ROW	16		/* requests of one, if others wait */
+#define TURN_MS		5		/* ... or as long without a look */
 
 struct listener;
 struct srv;
@@ -91,6 +92,10 @@ struct conn {
 	int		added;		/* in the epoll set */
 	int		want_out;	/* ... with EPOLLOUT */
 	int		drained;	/* the last recv emptied it */
+	int		ahead;		/* the next one looks ahead */
+	unsigned	shy;		/* so many answers without one */
+	unsigned	turn;		/* looks since an event */
+	int64_t		turn_ms;	/* ... the first of them */
 	unsigned	in_a_row;	/* requests while others waited */
 	int		close_after;	/* the answer at hand */
 	int		linger;		/* then, and bytes may be under way */
@@ -160,6 +165,7 @@ struct srv {
 	int64_t		lag;		/* ms; the usher's measure */
 	_Atomic int	stop;
 	_Atomic unsigned busy;		/* workers with a request */
+	_Atomic unsigned nopen;		/* connections */
 	unsigned	nworker;
 	struct worker	*worker, usher;
 
@@ -213,7 +219,8 @@ struct conn *conn_new(struct srv *, const struct listener *, int fd,
     const struct sockaddr *, socklen_t);
 void conn_close(struct srv *, struct conn *);
 void conn_free_all(struct srv *);
-void conn_deadline(struct conn *, int seconds);
+/* What it returns is the time: ms */
+int64_t conn_deadline(struct conn *, int seconds);
 /* 1: something was read.  0: wait.  -1: the client sends no more. */
 int conn_read(struct worker *, struct conn *);
 void conn_in_drop(struct conn *);
