@@ -134,6 +134,7 @@ serve_address(struct srv *s, unsigned nr, struct sockaddr_storage *ss,
 	int v6only = has_v4(s, ss);
 
 	l->nr = nr;
+	l->family = ss->ss_family;
 	if (tkvm_image_listener(s->image, nr, &guest) > 0)
 		l->guest_family = guest.ss_family;
 	if (ss->ss_family == AF_UNIX)

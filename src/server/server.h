@@ -146,7 +146,7 @@ struct worker {
 struct listener {
 	int		fd;
 	unsigned	nr;		/* tkvm_fork_listener() */
-	sa_family_t	guest_family;
+	sa_family_t	family, guest_family;
 	char		host[140];	/* for clients that name none */
 	char		*unlink;	/* our Unix socket */
 };

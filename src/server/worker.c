@@ -5,6 +5,7 @@
  */
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -102,6 +103,15 @@ accept_failed(int e)
 	    strerror(e), e == EMFILE ? " (ulimit -n)" : "");
 }
 
+/* accept4() that finds none has made a file for it, five times as dear. */
+static int
+another_waits(const struct listener *l)
+{
+	struct pollfd pfd = { .fd = l->fd, .events = POLLIN };
+
+	return (poll(&pfd, 1, 0) != 0);
+}
+
 /*
  * Edge triggered: take all there are.  The last one is driven here at once,
  * its request is probably there; the others go to whoever is free.
@@ -109,16 +119,17 @@ accept_failed(int e)
 static void
 accept_all(struct worker *w, const struct listener *l)
 {
+	const int names = l->family != AF_UNIX;	/* clients there have none */
 	struct sockaddr_storage ss;
 	struct srv *s = w->srv;
 	struct conn *c, *mine = NULL;
 	socklen_t len;
 	int fd;
 
-	for (;;) {
-		len = sizeof ss;
-		fd = accept4(l->fd, (struct sockaddr *)&ss, &len,
-		    SOCK_NONBLOCK | SOCK_CLOEXEC);
+	do {
+		len = names ? sizeof ss : 0;
+		fd = accept4(l->fd, names ? (struct sockaddr *)&ss : NULL,
+		    names ? &len : NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
 			continue;
 		if (fd < 0) {
@@ -135,7 +146,7 @@ accept_all(struct worker *w, const struct listener *l)
 		if (mine != NULL)
 			conn_offer(w, mine);
 		mine = c;
-	}
+	} while (another_waits(l));
 	if (mine != NULL)
 		conn_drive(w, mine);
 }
