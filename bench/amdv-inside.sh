@@ -116,6 +116,9 @@ for s in epoll chttp_static; do
 		    --run-mode=$m --listen=unix:/tmp/s run /t/$s 8080
 	done
 done
+# without a reset: the program goes on with what it has
+server kvmserver-epoll-resident /t/kvmserver -t 1 -w 20 --allow-all \
+    --run-mode=worker --listen=unix:/tmp/s run /t/epoll 8080
 varnish varnish-worker 20 worker none backend deliver synth
 varnish varnish-runner 20 runner deliver synth
 varnish varnish-1-thread 5 auto deliver synth
