@@ -7,8 +7,8 @@
  * whoever is woken owns the connection until it lets go of it: reads, parses,
  * and, when a request is complete, runs it on a machine and writes the answer
  * without handing it to anybody.  So a small request on an open connection
- * costs epoll_wait, recv and send, and clients that are slow or idle hold no
- * machine.
+ * costs epoll_wait, recv and send, or recv and send where the client was
+ * quicker than the reset; clients that are slow or idle hold no machine.
  *
  * When the workers do not keep up, the main thread (the "usher") looks after
  * the epoll set as well: it reads and queues requests, so that queue-time and

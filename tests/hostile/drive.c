@@ -152,7 +152,9 @@ judge(unsigned may, const char *body, const struct tkvm_error *err)
 	    strstr(err->text, "hostile") != NULL) {
 		if (may & MAY_FAIL)
 			return (NULL);
-		if ((may & MAY_PROTO) && err->code == TKVM_E_PROTO)
+		if ((may & MAY_PROTO) && (err->code == TKVM_E_PROTO ||
+		    (err->code == TKVM_E_LIMIT &&
+		    strstr(err->text, "max-response-") != NULL)))
 			return (NULL);
 	}
 	(void)snprintf(why, sizeof why, "%s: %s", tkvm_code_name(err->code),
