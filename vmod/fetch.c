@@ -106,6 +106,25 @@ kvm_fetch_ts(const struct kvm_fetch *f, const char *event)
 	*prev = now;
 }
 
+/* "0 NAME" and the rest: VSLb() would print it for 1,000 instructions. */
+static void
+fetch_log_backend(const struct kvm_fetch *f, enum VSL_tag_e tag,
+    const char *rest)
+{
+	size_t n = strlen(f->tenant->name), r = strlen(rest);
+	char text[256];
+	txt t;
+
+	if (n > sizeof text - 2 - r)
+		n = sizeof text - 2 - r;
+	(void)memcpy(text, "0 ", 2);
+	(void)memcpy(text + 2, f->tenant->name, n);
+	(void)memcpy(text + 2 + n, rest, r);
+	t.b = text;
+	t.e = text + 2 + n + r;
+	VSLbt(f->vsl, tag, t);
+}
+
 static void
 fetch_log_failure(struct kvm_fetch *f, const char *what)
 {
@@ -278,8 +297,7 @@ fetch_take(struct kvm_fetch *f, unsigned *later)
 		return (kvm_fetch_fail(f));
 	}
 	if (!f->synth)
-		VSLb(f->vsl, SLT_BackendOpen, "0 %s kvm - kvm - reuse",
-		    f->tenant->name);
+		fetch_log_backend(f, SLT_BackendOpen, " kvm - kvm - reuse");
 	tkvm_fork_log(f->fork, kvm_log_fetch, f);
 	return (0);
 }
@@ -406,5 +424,5 @@ kvm_fetch_detach(struct busyobj *bo)
 	if (f->fork == NULL)
 		return;
 	kvm_fetch_ts(f, "Run");
-	VSLb(bo->vsl, SLT_BackendClose, "0 %s", f->tenant->name);
+	fetch_log_backend(f, SLT_BackendClose, "");
 }
