@@ -197,8 +197,10 @@ end(void **state)
 {
 
 	(void)state;
-	tkvm_fork_free(&fk);
-	tkvm_image_unref(&image);
+	if (fk != NULL)
+		tkvm_fork_free(&fk);
+	if (image != NULL)
+		tkvm_image_unref(&image);
 	return (0);
 }
 
