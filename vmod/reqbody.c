@@ -135,7 +135,7 @@ header_kind(const char *hdr)
 		size_t		len;
 		enum kind	kind;
 	} known[] = {
-#define H(name, kind)	{ name ":", sizeof name, kind }
+#define H(name, kind)	{ name ":", sizeof(name), kind }
 		H("Accept-Encoding", ENCODING), H("Connection", HOP_BY_HOP),
 		H("Content-Length", FRAMING), H("HTTP2-Settings", HOP_BY_HOP),
 		H("Keep-Alive", HOP_BY_HOP), H("Proxy-Connection", HOP_BY_HOP),

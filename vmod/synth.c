@@ -105,6 +105,7 @@ body_read(struct kvm_fetch *f, const struct tkvm_response *r,
 struct answer {
 	const struct tkvm_response *r;
 	const char	*connection;	/* the value of this header, or NULL */
+	size_t		n;		/* headers of r */
 	struct {
 		size_t	name, value;	/* lengths; name 0: is not passed on */
 	} len[HTTP_MAX_HEADERS];
@@ -151,12 +152,13 @@ answer_init(struct answer *a, const struct tkvm_response *r)
 
 	assert(r->nheader <= sizeof a->len / sizeof *a->len);
 	a->r = r;
+	a->n = r->nheader;
 	a->connection = NULL;
-	for (u = 0; u < r->nheader; u++)
+	for (u = 0; u < a->n; u++)
 		if ((r->header[u].name[0] | 0x20) == 'c' &&
 		    strcasecmp(r->header[u].name, "Connection") == 0)
 			a->connection = r->header[u].value;
-	for (u = 0; u < r->nheader; u++) {
+	for (u = 0; u < a->n; u++) {
 		a->len[u].name = strlen(r->header[u].name);
 		if (is_ours(a, r->header[u].name, a->len[u].name))
 			a->len[u].name = 0;
@@ -182,7 +184,7 @@ is_replaced(const struct answer *a, const txt *hdr)
 
 	if (is_called(hdr, "Server", 6))
 		return (1);		/* who answers is the guest */
-	for (u = 0; u < r->nheader; u++)
+	for (u = 0; u < a->n; u++)
 		if (a->len[u].name != 0 &&
 		    is_called(hdr, r->header[u].name, a->len[u].name))
 			return (1);
@@ -225,7 +227,7 @@ measure(const struct answer *a, const struct http *hp, struct size *s)
 	for (v = HTTP_HDR_FIRST; v < hp->nhd; v++)
 		if (!is_replaced(a, &hp->hd[v]))
 			s->headers++;
-	for (u = 0; u < r->nheader; u++) {
+	for (u = 0; u < a->n; u++) {
 		if (a->len[u].name == 0)
 			continue;
 		s->headers++;
@@ -251,7 +253,7 @@ put_headers(struct http *hp, char *at, const struct answer *a)
 	char *line;
 	size_t u;
 
-	for (u = 0; u < r->nheader; u++) {
+	for (u = 0; u < a->n; u++) {
 		if (a->len[u].name == 0)
 			continue;
 		line = put(&at, r->header[u].name, a->len[u].name);

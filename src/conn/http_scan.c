@@ -9,7 +9,7 @@
 #include "conn/http_char.h"
 #include "conn/http_scan.h"
 
-#define T	HTTP_TCHAR | HTTP_TEXT
+#define T	(HTTP_TCHAR | HTTP_TEXT)
 #define X	HTTP_TEXT
 
 const unsigned char http_class[256] = {
@@ -37,7 +37,7 @@ http_named(const struct http_piece *s, const char *name, size_t len)
 	return (s->len == len && strncasecmp(s->p, name, len) == 0);
 }
 
-#define NAMED(s, name)	http_named(s, name, sizeof name - 1)
+#define NAMED(s, name)	http_named(s, name, sizeof(name) - 1)
 
 /* ---- the header ---------------------------------------------------------- */
 

@@ -169,7 +169,7 @@ req_has_token(const char *list, const char *token, size_t len)
 enum req_field
 req_field(const char *name, size_t len)
 {
-#define F(name, field)	{ name, sizeof name - 1, field }
+#define F(name, field)	{ name, sizeof(name) - 1, field }
 	static const struct {
 		const char	*name;
 		size_t		len;

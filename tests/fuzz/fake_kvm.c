@@ -79,6 +79,14 @@ host_real(void)
 	return (host_mono() + 1700000000000000000UL);
 }
 
+uint64_t
+host_cpu(pid_t tid)
+{
+
+	(void)tid;
+	return (host_mono());
+}
+
 /* What is ready is ready; else the time passes at once. */
 int __wrap_ppoll(struct pollfd *, nfds_t, const struct timespec *,
     const sigset_t *);
