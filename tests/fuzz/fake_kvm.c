@@ -538,7 +538,8 @@ void
 vcpu_owe_xsave(struct vcpu *v, const struct kvm_xsave *x)
 {
 
-	(void)vcpu_set_xsave(v, x);
+	if (x != NULL)
+		(void)vcpu_set_xsave(v, x);
 }
 
 void

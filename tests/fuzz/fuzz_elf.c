@@ -109,7 +109,8 @@ make_machine(void)
 	m->proc.pid = m->proc.image_pid = 1;
 	m->proc.nthreads = m->proc.hi_thread = 1;
 	(void)snprintf(m->proc.cwd, sizeof m->proc.cwd, "/");
-	proc_init_limits(&m->proc);
+	m->opt = direct;
+	proc_init_limits(m);
 	m->thread[0].state = T_RUN;
 	m->thread[0].tid = 1;
 	AZ(files_init(m));
