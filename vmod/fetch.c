@@ -38,9 +38,9 @@ kvm_until(double dur)
 
 /* ---- log, failure -------------------------------------------------------- */
 
-/* Backwards from `e`: two digits at a time. */
+/* Two digits, backwards from `e` */
 static char *
-put_digits(char *e, uint64_t v, unsigned least)
+put_pair(char *e, unsigned v)
 {
 	static const char pairs[] =
 	    "0001020304050607080910111213141516171819"
@@ -48,17 +48,8 @@ put_digits(char *e, uint64_t v, unsigned least)
 	    "4041424344454647484950515253545556575859"
 	    "6061626364656667686970717273747576777879"
 	    "8081828384858687888990919293949596979899";
-	char *b = e;
 
-	while (v >= 10 || least >= 2) {
-		b -= 2;
-		(void)memcpy(b, pairs + v % 100 * 2, 2);
-		v /= 100;
-		least -= least >= 2 ? 2 : least;
-	}
-	if (v > 0 || least > 0 || b == e)
-		*--b = (char)('0' + v);
-	return (b);
+	return (memcpy(e - 2, pairs + v * 2, 2));
 }
 
 /* " %.6f", backwards from `e`; what is left of it. */
@@ -66,10 +57,17 @@ static char *
 put_time(char *e, double t)
 {
 	uint64_t us = t <= 0. ? 0 : (uint64_t)(t * 1e6 + .5);
+	uint64_t sec = us / 1000000;
+	unsigned part = (unsigned)(us - sec * 1000000);
 
-	e = put_digits(e, us % 1000000, 6);
+	e = put_pair(e, part % 100);
+	e = put_pair(e, part / 100 % 100);
+	e = put_pair(e, part / 10000);
 	*--e = '.';
-	e = put_digits(e, us / 1000000, 1);
+	for (; sec >= 10; sec /= 100)
+		e = put_pair(e, (unsigned)(sec % 100));
+	if (sec > 0 || *e == '.')
+		*--e = (char)('0' + sec);
 	*--e = ' ';
 	return (e);
 }

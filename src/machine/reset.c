@@ -102,8 +102,11 @@ static void
 proc_reset(struct machine *m)
 {
 	const struct machine *im = m->image;
+	size_t n = offsetof(struct proc, exe);
 
-	memcpy(&m->proc, &im->proc, offsetof(struct proc, exe));
+	/* A size that gcc knows would be a `rep movsq`, not the C library's. */
+	__asm__ ("" : "+r" (n));
+	memcpy(&m->proc, &im->proc, n);
 	if (m->paths_changed) {
 		memcpy(m->proc.exe, im->proc.exe, sizeof m->proc.exe);
 		memcpy(m->proc.cwd, im->proc.cwd, sizeof m->proc.cwd);
