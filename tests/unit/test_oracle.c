@@ -248,8 +248,9 @@ test_process(void **state)
 
 /* ---- the vCPU --------------------------------------------------------------- */
 
-static void
-plant_xsave(const char *what, unsigned off, unsigned component)
+/* Vector state with one byte of this component changed; what it was before */
+static const struct kvm_xsave *
+change_xsave(unsigned off, unsigned component)
 {
 	const struct kvm_xsave *was = m->image->xsave[m->proc.cur];
 	static struct kvm_xsave x;
@@ -259,6 +260,14 @@ plant_xsave(const char *what, unsigned off, unsigned component)
 	b[512] |= (uint8_t)(1u << component);
 	b[off] ^= 0x10;
 	assert_int_equal(vcpu_set_xsave(m->vcpu, &x), 0);
+	return (was);
+}
+
+static void
+plant_xsave(const char *what, unsigned off, unsigned component)
+{
+	const struct kvm_xsave *was = change_xsave(off, component);
+
 	must_differ(what, "vector registers");
 	assert_int_equal(vcpu_set_xsave(m->vcpu, was), 0);
 	must_be_equal(what);
@@ -292,14 +301,8 @@ test_vector(void **state)
 static void
 start_xsave(const char *what, unsigned off, unsigned component)
 {
-	const struct kvm_xsave *was = m->image->xsave[m->proc.cur];
-	static struct kvm_xsave x;
-	uint8_t *b = (uint8_t *)&x;
+	const struct kvm_xsave *was = change_xsave(off, component);
 
-	x = *was;
-	b[512] |= (uint8_t)(1u << component);
-	b[off] ^= 0x10;
-	assert_int_equal(vcpu_set_xsave(m->vcpu, &x), 0);
 	assert_null(m->vcpu->owed);
 	assert_false(handoff_starts(m));
 	vcpu_owe_xsave(m->vcpu, was);
