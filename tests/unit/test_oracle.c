@@ -21,6 +21,7 @@
 #include "linux/memfs.h"
 #include "machine/priv.h"
 #include "mem/as.h"
+#include "one_request.h"
 
 static struct tkvm_image *image;
 static struct tkvm_fork *fk;
@@ -30,18 +31,9 @@ static struct tkvm_error err;
 static void
 request(void)
 {
-	static const char get[] = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
-	char b[1000];
 
-	if (tkvm_fork_open(fk, NULL, 0, 0, &err) != 0)
-		fail_msg("%s", err.text);
-	assert_int_equal(tkvm_fork_send(fk, get, sizeof get - 1),
-	    sizeof get - 1);
-	if (tkvm_fork_run(fk, &err) == TKVM_RUN_GONE)
-		fail_msg("%s", err.text);
-	assert_true(tkvm_fork_recv(fk, b, sizeof b) > 10);
-	if (tkvm_fork_reset(fk, &err) != 0)
-		fail_msg("%s", err.text);
+	one_request(fk);
+	one_reset(fk);
 }
 
 static void

@@ -18,6 +18,7 @@
 
 #include "machine/priv.h"
 #include "mem/as.h"
+#include "one_request.h"
 
 #define ENOUGH	2100		/* resets: two turns of learning anew */
 #define ODD	20		/* pages */
@@ -26,29 +27,6 @@ static struct tkvm_image *image;
 static struct tkvm_fork *fk;
 static struct as *as;
 static struct tkvm_error err;
-
-static void
-request(void)
-{
-	static const char get[] = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
-	char b[1000];
-
-	if (tkvm_fork_open(fk, NULL, 0, 0, &err) != 0)
-		fail_msg("%s", err.text);
-	assert_int_equal(tkvm_fork_send(fk, get, sizeof get - 1),
-	    sizeof get - 1);
-	if (tkvm_fork_run(fk, &err) == TKVM_RUN_GONE)
-		fail_msg("%s", err.text);
-	assert_true(tkvm_fork_recv(fk, b, sizeof b) > 10);
-}
-
-static void
-reset(void)
-{
-
-	if (tkvm_fork_reset(fk, &err) != 0)
-		fail_msg("%s", err.text);
-}
 
 static void
 check_list(const struct as *a)
@@ -104,8 +82,8 @@ test_odd(void **state)
 
 	(void)state;
 	for (u = 0; u < 40; u++) {
-		request();
-		reset();
+		one_request(fk);
+		one_reset(fk);
 	}
 	usual = as->npriv;
 	assert_in_range(usual, 3, NELEM(first));
@@ -114,13 +92,13 @@ test_odd(void **state)
 
 	/* backwards, so that they have to be sorted */
 	find_odd(page);
-	request();
+	one_request(fk);
 	for (u = 0; u < ODD; u++) {
 		as_mark(as, (uint64_t)page[u] * PAGE_SZ, 1);
 		as->base[(uint64_t)page[u] * PAGE_SZ + 77] ^= 1;
 		assert_true(differs(page[u]));
 	}
-	reset();
+	one_reset(fk);
 	assert_int_equal(as->npriv, usual + ODD);
 	check_list(as);
 	for (u = 0; u < ODD; u++)
@@ -128,8 +106,8 @@ test_odd(void **state)
 	assert_int_equal(image->nlearned, usual + ODD);
 
 	for (u = 0; u < ENOUGH; u++) {
-		request();
-		reset();
+		one_request(fk);
+		one_reset(fk);
 	}
 	check_list(as);
 	for (u = 0; u < ODD; u++) {
@@ -160,8 +138,8 @@ test_steady(void **state)
 
 	(void)state;
 	for (u = 0; u < 100; u++) {
-		request();
-		reset();
+		one_request(fk);
+		one_reset(fk);
 	}
 	assert_in_range(as->npriv, was, was + 2);
 	assert_in_range(as->remaps - remaps, 0, 2);
