@@ -382,22 +382,30 @@ tkvm_pool_free(struct tkvm_pool **pp)
 
 /* ---- take and give --------------------------------------------------------------------------- */
 
-/* With the lock: the one that last ran on this thread, or the hottest. */
+/*
+ * With the lock: the one that last ran on this thread, or one that is no
+ * thread's yet, or the one that has waited longest: the others' threads are
+ * likelier to come back for them.  A vCPU that changes threads is dear, on
+ * kernels before 6.13 it waits for a grace period.
+ */
 static struct tkvm_fork *
 pick_ready(struct tkvm_pool *p)
 {
-	struct tkvm_fork **pf, *f;
+	struct tkvm_fork **pf, **best = &p->ready, *f;
 	pthread_t self = pthread_self();
 	unsigned n = 0;
 
-	for (pf = &p->ready; (f = *pf) != NULL && n < 64; pf = &f->next, n++)
-		if (f->has_last && pthread_equal(f->last, self))
+	for (pf = &p->ready; (f = *pf) != NULL && n < 64; pf = &f->next, n++) {
+		if (f->has_last && pthread_equal(f->last, self)) {
+			best = pf;
 			break;
-	if (f == NULL || n == 64)
-		pf = &p->ready;
-	f = *pf;
+		}
+		if (*best == NULL || (*best)->has_last)
+			best = pf;
+	}
+	f = *best;
 	if (f != NULL)
-		*pf = f->next;
+		*best = f->next;
 	return (f);
 }
 
