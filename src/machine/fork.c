@@ -326,7 +326,9 @@ tkvm_fork_open(struct tkvm_fork *f, const struct sockaddr *peer,
 			freshen(f);
 		}
 		m->stage = M_SERVE;
-		now = (double)host_mono() / NS;
+		/* it has just been looked at */
+		now = (double)(fresh ? m->mono_off + f->image->mono :
+		    host_mono()) / NS;
 		m->time_limit = deadline > 0 ? deadline - now :
 		    m->opt->max_request_time;
 		m->deadline = (uint64_t)((now + m->time_limit) * NS);

@@ -18,10 +18,10 @@
 #include "error.h"
 #include "mem/as.h"
 
-#define SAMPLE		16	/* every so many resets: what had changed? */
+#define SAMPLE		32	/* every so many resets: what had changed? */
 #define PT_SHARE	4	/* this part of a request's memory: tables */
 #define KEEP_JOURNAL	16384	/* entries */
-#define SAMPLES		64	/* after so many samples: forget the rest */
+#define SAMPLES		32	/* after so many samples: forget the rest */
 
 /* ---- freeze ------------------------------------------------------------------------ */
 
@@ -258,7 +258,7 @@ copy_back(struct as *as)
 
 	for (u = 0; u < as->npriv; u++) {
 		gpa = (uint64_t)as->plist[u] * PAGE_SZ;
-		if (frame_is_pt(as, gpa))
+		if (frame_is_pt(im, gpa))	/* all are the image's */
 			continue;
 		if (sample && memcmp(as->base + gpa, im->base + gpa,
 		    PAGE_SZ) != 0)

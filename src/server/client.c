@@ -308,6 +308,8 @@ conn_arm(const struct srv *s, struct conn *c, int out)
 		.data.ptr = c,
 	};
 
+	if (atomic_load_explicit(&c->deadline, memory_order_relaxed) == 0)
+		(void)conn_deadline(c, T_READ);	/* it is new */
 	if (c->added && (!out || c->want_out))
 		return (0);
 	if (out || c->want_out) {
@@ -334,9 +336,10 @@ conn_release(struct conn *c, unsigned wanted)
 	return (1);
 }
 
-void
+const struct listener *
 conn_drive(struct worker *w, struct conn *c)
 {
+	const struct listener *l;
 	struct srv *s = w->srv;
 	enum step st;
 
@@ -346,15 +349,16 @@ conn_drive(struct worker *w, struct conn *c)
 		if (st == AGAIN)
 			continue;
 		if (st == HANDED)
-			return;
+			return (NULL);
 		if (st == GONE || conn_in_park(c) != 0 ||
 		    conn_arm(s, c, st == WAIT_OUT) != 0) {
-			conn_close(s, c);
-			return;
+			l = c->listener;
+			conn_close(w, c);
+			return (l);
 		}
 		c->turn = 0;
 		if (conn_release(c, st == WAIT_OUT ? EV_OUT : EV_IN | EV_HUP))
-			return;
+			return (NULL);
 	}
 }
 
@@ -363,12 +367,12 @@ conn_offer(struct worker *w, struct conn *c)
 {
 
 	if (conn_arm(w->srv, c, 0) != 0)
-		conn_close(w->srv, c);
+		conn_close(w, c);
 	else if (!conn_release(c, EV_IN | EV_HUP))
-		conn_drive(w, c);
+		(void)conn_drive(w, c);
 }
 
-void
+const struct listener *
 conn_event(struct worker *w, struct conn *c, uint32_t events)
 {
 	unsigned ev = EV_OWNED;
@@ -383,8 +387,8 @@ conn_event(struct worker *w, struct conn *c, uint32_t events)
 	if (events & (EPOLLHUP | EPOLLERR))
 		ev |= EV_IN | EV_OUT | EV_HUP;
 	if (atomic_fetch_or(&c->ev, ev) & EV_OWNED)
-		return;
-	conn_drive(w, c);
+		return (NULL);
+	return (conn_drive(w, c));
 }
 
 void
@@ -398,7 +402,7 @@ conn_expire(struct worker *w, struct conn *c, int64_t now)
 		return;
 	deadline = atomic_load(&c->deadline);
 	if (deadline == 0 || deadline > now) {
-		conn_drive(w, c);
+		(void)conn_drive(w, c);
 		return;
 	}
 	if (c->state == CONN_BODY ||
@@ -408,5 +412,5 @@ conn_expire(struct worker *w, struct conn *c, int64_t now)
 		c->req.complete = 0;
 		conn_error(c, 408, "the request did not come in time", 0);
 	}
-	conn_close(w->srv, c);
+	conn_close(w, c);
 }

@@ -28,10 +28,14 @@ conn_deadline(struct conn *c, int seconds)
 /* ---- life ---------------------------------------------------------------- */
 
 static struct conn *
-conn_alloc(struct srv *s)
+conn_alloc(struct worker *w)
 {
-	struct conn *c;
+	struct srv *s = w->srv;
+	struct conn *c = w->spare;
 
+	w->spare = NULL;
+	if (c != NULL)
+		return (c);
 	(void)pthread_mutex_lock(&s->cmtx);
 	c = s->free;
 	if (c != NULL)
@@ -90,12 +94,13 @@ set_peer(struct conn *c, const struct sockaddr *sa,
 
 /* NULL when memory is short.  The caller owns it. */
 struct conn *
-conn_new(struct srv *s, const struct listener *l, int fd,
+conn_new(struct worker *w, const struct listener *l, int fd,
     const struct sockaddr *sa, socklen_t salen)
 {
+	struct srv *s = w->srv;
 	struct conn *c;
 
-	c = conn_alloc(s);
+	c = conn_alloc(w);
 	if (c == NULL)
 		return (NULL);
 	CHECK_OBJ_NOTNULL(c, CONN_MAGIC);
@@ -114,7 +119,6 @@ conn_new(struct srv *s, const struct listener *l, int fd,
 	c->off = c->len = c->size = c->parsed = 0;
 	c->out_off = c->out_len = c->out_size = 0;
 	set_peer(c, sa, salen);
-	(void)conn_deadline(c, T_READ);
 	(void)atomic_fetch_add(&s->nopen, 1);
 	c->id = atomic_fetch_add(&s->n.connections, 1) + 1;
 	return (c);
@@ -134,9 +138,10 @@ conn_in_drop(struct conn *c)
 }
 
 void
-conn_close(struct srv *s, struct conn *c)
+conn_close(struct worker *w, struct conn *c)
 {
 	const struct linger lin = { .l_onoff = 1, .l_linger = 0 };
+	struct srv *s = w->srv;
 
 	CHECK_OBJ_NOTNULL(c, CONN_MAGIC);
 	atomic_store(&c->deadline, 0);
@@ -150,7 +155,11 @@ conn_close(struct srv *s, struct conn *c)
 	conn_in_drop(c);
 	free(c->out);
 	c->out = NULL;
-	/* It stays owned, by the list. */
+	/* It stays owned, by the worker or the list. */
+	if (w->spare == NULL) {
+		w->spare = c;
+		return;
+	}
 	(void)pthread_mutex_lock(&s->cmtx);
 	c->next_free = s->free;
 	s->free = c;

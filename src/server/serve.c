@@ -109,6 +109,19 @@ send_piece(struct xfer *x, const char *p, size_t n)
 	return (rv);
 }
 
+/*
+ * A client may be waited for as long as a machine may run for it.  Most need
+ * no wait, and nobody looks at the clock for them.
+ */
+static double
+client_deadline(struct xfer *x)
+{
+
+	if (x->deadline == 0)
+		x->deadline = mono_now() + x->w->srv->opt->max_request_time;
+	return (x->deadline);
+}
+
 /* Body bytes from the client; > 0, or 0: gone, or -1: too late (x->err). */
 static ssize_t
 read_client(struct xfer *x, size_t max)
@@ -116,7 +129,7 @@ read_client(struct xfer *x, size_t max)
 	struct conn *c = x->c;
 	ssize_t n;
 
-	while (mono_now() < x->deadline) {
+	while (mono_now() < client_deadline(x)) {
 		(void)atomic_fetch_and(&c->ev, ~EV_IN);
 		n = recv(c->fd, x->w->io, max, MSG_DONTWAIT);
 		if (n >= 0)
@@ -125,7 +138,7 @@ read_client(struct xfer *x, size_t max)
 			continue;
 		if (errno != EAGAIN)
 			return (0);
-		if (conn_poll(c, 0, x->deadline) != 0)
+		if (conn_poll(c, 0, client_deadline(x)) != 0)
 			break;
 	}
 	(void)err_set(&x->err, TKVM_E_TIMEOUT, "tenant \"%s\": the client "
@@ -269,7 +282,7 @@ pass_on(struct xfer *x, const char *p, size_t n, int last)
 	if (conn_write(c, p, n) != 0)
 		return (PH_CLIENT);
 	while (!last && c->out_len - c->out_off > OUT_HIGH) {
-		if (conn_poll(c, 1, x->deadline) != 0) {
+		if (conn_poll(c, 1, client_deadline(x)) != 0) {
 			x->too_slow = 1;
 			(void)err_set(&x->err, TKVM_E_TIMEOUT, "tenant "
 			    "\"%s\": the client did not take the answer "
@@ -374,7 +387,7 @@ exchange(struct xfer *x)
 	tkvm_fork_client(x->fork, c->id);
 	tkvm_fork_listener(x->fork, c->listener->nr);
 	if (tkvm_fork_open(x->fork, c->peerlen > 0 ? &c->peer.sa : NULL,
-	    c->peerlen, x->deadline, &x->err) != 0)
+	    c->peerlen, 0, &x->err) != 0)
 		return (PH_ERROR);
 	x->ex = tkvm_exchange_new(x->fork, c->req.is_head, &x->err);
 	if (x->ex == NULL)
@@ -443,10 +456,9 @@ serve(struct worker *w, struct conn *c)
 	if (queued > 0)
 		(void)atomic_fetch_add(&s->n.queue_us,
 		    (uint64_t)(queued * 1e6));
-	if (x.fork != NULL) {
-		x.deadline = mono_now() + s->opt->max_request_time;
+	if (x.fork != NULL)
 		ph = exchange(&x);
-	} else if (x.err.code == TKVM_E_BUSY)
+	else if (x.err.code == TKVM_E_BUSY)
 		(void)atomic_fetch_add(&s->n.rejected, 1);
 	if (ph == PH_ERROR)
 		failed(&x);
@@ -485,5 +497,5 @@ serve_busy(struct worker *w, struct conn *c, double waited)
 	if (!c->body_done)
 		c->close_after = c->linger = 1;
 	answer_error(c, &err);
-	conn_drive(w, c);
+	(void)conn_drive(w, c);
 }

@@ -140,6 +140,8 @@ struct worker {
 	int		in_lent;
 	char		*io;		/* request heads and bodies */
 	char		*out;		/* answers */
+	unsigned	shy;		/* so often not to accept ahead */
+	struct conn	*spare;		/* the last one closed */
 };
 
 /* A socket of ours, for one of the guest. */
@@ -159,6 +161,7 @@ struct srv {
 	struct tkvm_pool *pool;
 	struct listener	listener[TKVM_LISTENERS];
 	unsigned	nlistener;
+	_Atomic unsigned paused;	/* bits of those out of the epoll set */
 
 	int		ep, wake, probe;
 	_Atomic int64_t	probed;		/* ms; the probe is under way since */
@@ -215,9 +218,9 @@ void workers_tick(struct srv *, int64_t now);
 void queue_push(struct srv *, struct conn *, int64_t lag);
 
 /* conn.c */
-struct conn *conn_new(struct srv *, const struct listener *, int fd,
+struct conn *conn_new(struct worker *, const struct listener *, int fd,
     const struct sockaddr *, socklen_t);
-void conn_close(struct srv *, struct conn *);
+void conn_close(struct worker *, struct conn *);
 void conn_free_all(struct srv *);
 /* What it returns is the time: ms */
 int64_t conn_deadline(struct conn *, int seconds);
@@ -233,10 +236,14 @@ int conn_flush(struct conn *);
 int conn_poll(const struct conn *, int out, double deadline);
 
 /* client.c */
-/* An event arrived; perhaps somebody else has the connection. */
-void conn_event(struct worker *, struct conn *, uint32_t events);
-/* Drive a connection that the caller owns until it waits or is gone. */
-void conn_drive(struct worker *, struct conn *);
+/*
+ * Drive a connection that the caller owns until it waits or is gone: then the
+ * listener that it came from, else NULL.
+ */
+const struct listener *conn_drive(struct worker *, struct conn *);
+/* Likewise when an event arrived; perhaps somebody else has the connection. */
+const struct listener *conn_event(struct worker *, struct conn *,
+    uint32_t events);
 /* Let go of one that was not driven yet: whoever is free takes it. */
 void conn_offer(struct worker *, struct conn *);
 /* Close it if it is idle for too long. */

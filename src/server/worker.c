@@ -87,15 +87,58 @@ queue_pop_last(struct srv *s)
 
 /* ---- accepting ----------------------------------------------------------- */
 
+/*
+ * A single worker is told of a listener until nobody waits (level triggered),
+ * and takes one client each time.  Of several, each new client is to wake one:
+ * they have to look whether others wait.
+ */
+static int
+by_level(const struct srv *s)
+{
+
+	return (s->opt->threads == 1);
+}
+
+static int
+listener_add(struct srv *s, unsigned u)
+{
+	struct epoll_event ee = {
+		.events = by_level(s) ? EPOLLIN : EPOLLIN | EPOLLET,
+		.data.ptr = &s->listener[u],
+	};
+
+	return (epoll_ctl(s->ep, EPOLL_CTL_ADD, s->listener[u].fd, &ee));
+}
+
+/* The worker would be told of it again and again.  The usher adds it anew. */
+static void
+listener_pause(struct srv *s, const struct listener *l)
+{
+
+	if (!by_level(s))
+		return;
+	(void)epoll_ctl(s->ep, EPOLL_CTL_DEL, l->fd, NULL);
+	(void)atomic_fetch_or(&s->paused, 1u << (l - s->listener));
+}
+
+static void
+listener_resume(struct srv *s, unsigned u)
+{
+
+	if (atomic_fetch_and(&s->paused, ~(1u << u)) & (1u << u))
+		(void)listener_add(s, u);
+}
+
 /* Clients wait, and only we know why: say so, but not for each of them. */
 static void
 accept_failed(int e)
 {
 	static _Atomic int64_t last = -ACCEPT_QUIET;
-	int64_t now = mono_ms(), then = atomic_load(&last);
+	int64_t now, then = atomic_load(&last);
 
 	if (e != EMFILE && e != ENFILE && e != ENOBUFS && e != ENOMEM)
 		return;
+	now = mono_ms();
 	if (now - then < ACCEPT_QUIET ||
 	    !atomic_compare_exchange_strong(&last, &then, now))
 		return;
@@ -112,17 +155,13 @@ another_waits(const struct listener *l)
 	return (poll(&pfd, 1, 0) != 0);
 }
 
-/*
- * Edge triggered: take all there are.  The last one is driven here at once,
- * its request is probably there; the others go to whoever is free.
- */
-static void
-accept_all(struct worker *w, const struct listener *l)
+/* The connection is the caller's.  NULL: there is none, errno says why. */
+static struct conn *
+accept_one(struct worker *w, const struct listener *l)
 {
 	const int names = l->family != AF_UNIX;	/* clients there have none */
 	struct sockaddr_storage ss;
-	struct srv *s = w->srv;
-	struct conn *c, *mine = NULL;
+	struct conn *c;
 	socklen_t len;
 	int fd;
 
@@ -130,25 +169,62 @@ accept_all(struct worker *w, const struct listener *l)
 		len = names ? sizeof ss : 0;
 		fd = accept4(l->fd, names ? (struct sockaddr *)&ss : NULL,
 		    names ? &len : NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-		if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
-			continue;
-		if (fd < 0) {
+	} while (fd < 0 && (errno == EINTR || errno == ECONNABORTED));
+	if (fd < 0) {
+		if (errno != EAGAIN) {
 			accept_failed(errno);
-			break;	/* the usher tries again */
+			listener_pause(w->srv, l);
 		}
-		if (len < (socklen_t)sizeof ss.ss_family)
-			ss.ss_family = AF_UNIX;
-		c = conn_new(s, l, fd, (struct sockaddr *)&ss, len);
-		if (c == NULL) {
-			(void)close(fd);
+		return (NULL);
+	}
+	if (len < (socklen_t)sizeof ss.ss_family)
+		ss.ss_family = AF_UNIX;
+	c = conn_new(w, l, fd, (struct sockaddr *)&ss, len);
+	if (c == NULL)
+		(void)close(fd);
+	return (c);
+}
+
+/*
+ * Take all there are, or one if we shall be told of the next.  The last one is
+ * driven here at once, its request is probably there; the others go to whoever
+ * is free.  When it fails, the usher tries again.
+ */
+static void
+accept_all(struct worker *w, const struct listener *l)
+{
+	struct conn *c, *mine = NULL;
+
+	do {
+		c = accept_one(w, l);
+		if (c == NULL)
 			break;
-		}
 		if (mine != NULL)
 			conn_offer(w, mine);
 		mine = c;
-	} while (another_waits(l));
+	} while (!(by_level(w->srv) && w->may_run) && another_waits(l));
 	if (mine != NULL)
-		conn_drive(w, mine);
+		(void)conn_drive(w, mine);
+}
+
+/*
+ * A client has gone: perhaps to connect anew.  Then neither epoll nor poll need
+ * tell: the listener's event, if it has one, is not taken by this.
+ */
+static void
+accept_ahead(struct worker *w, const struct listener *l)
+{
+	struct conn *c;
+
+	if (w->shy > 0) {
+		w->shy--;
+		return;
+	}
+	c = accept_one(w, l);
+	if (c != NULL)
+		(void)conn_drive(w, c);
+	else
+		w->shy = IN_A_ROW;
 }
 
 /* ---- workers ------------------------------------------------------------- */
@@ -175,8 +251,11 @@ handle(struct worker *w, const struct epoll_event *ee)
 		accept_all(w, l);
 	else if (ee->data.ptr == &is_probe)
 		atomic_store(&w->srv->probed, 0);
-	else if (ee->data.ptr != &is_wake)
-		conn_event(w, ee->data.ptr, ee->events);
+	else if (ee->data.ptr != &is_wake) {
+		l = conn_event(w, ee->data.ptr, ee->events);
+		if (l != NULL && w->may_run)
+			accept_ahead(w, l);
+	}
 }
 
 static void *
@@ -195,7 +274,7 @@ worker_thread(void *priv)
 		if (c != NULL) {
 			(void)atomic_fetch_add(&s->n.queue_us,
 			    (uint64_t)(mono_ms() - c->queued) * 1000);
-			conn_drive(w, c);
+			(void)conn_drive(w, c);
 			continue;
 		}
 		n = epoll_wait(s->ep, &ee, 1, -1);
@@ -245,7 +324,7 @@ add_listeners(struct srv *s)
 	unsigned u;
 
 	for (u = 0; u < s->nlistener; u++)
-		if (add_event(s, s->listener[u].fd, &s->listener[u]) != 0)
+		if (listener_add(s, u) != 0)
 			return (-1);
 	return (0);
 }
@@ -392,6 +471,8 @@ workers_tick(struct srv *s, int64_t now)
 	last = now;
 	tick_expire(s, now);
 	/* If a worker was out of descriptors */
-	for (u = 0; u < s->nlistener; u++)
+	for (u = 0; u < s->nlistener; u++) {
 		accept_all(&s->usher, &s->listener[u]);
+		listener_resume(s, u);
+	}
 }

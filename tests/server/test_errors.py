@@ -30,6 +30,12 @@ def fails(*argv, word, env=None, within=10, status=None, limit=None):
     check(took < within, "took", took, lines)
 
 
+def cpu_seconds(pid):
+    with open("/proc/%d/stat" % pid, encoding="ascii") as f:
+        words = f.read().rpartition(")")[2].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def run(program, *options, **kw):
     fails("--allow-all", "--listen", "127.0.0.1:0", *options, "run", program,
           "8080", **kw)
@@ -239,6 +245,9 @@ def no_descriptors_for_clients():
             check(time.monotonic() < deadline, "not a word:", s.tail())
             time.sleep(0.1)
         check(s.tail().count("ulimit -n") == 1, "too many:", s.tail())
+        before = cpu_seconds(s.process.pid)
+        time.sleep(0.5)
+        check(cpu_seconds(s.process.pid) - before < 0.1, "it spins")
         resource.prlimit(s.process.pid, resource.RLIMIT_NOFILE, old)
         for c in first:
             c.close()

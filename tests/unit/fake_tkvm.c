@@ -274,7 +274,8 @@ tkvm_fork_open(struct tkvm_fork *f, const struct sockaddr *peer,
 	f->open = 1;
 	f->count++;
 	f->st.requests++;
-	f->deadline = deadline;
+	f->deadline = deadline > 0 ? deadline :
+	    now() + f->img->opt->max_request_time;
 	(void)snprintf(f->peer, sizeof f->peer, "none");
 	if (peer != NULL)
 		(void)addr_text(peer, len, f->peer);
