@@ -89,7 +89,7 @@ varnish() {
 	native=$!
 	/t/varnishd -j none -F -n /tmp/v -a /tmp/v.sock -f /t/amdv.vcl \
 	    -s default,32m -s Transient=default -p vmod_path=/t \
-	    -p cc_command='cp /t/vcl.so %o' -p thread_pools=1 \
+	    -p cc_command='cp /t/vcl.so %o' -p thread_pools=1 -p vcc_allow_inline_c=on \
 	    -p thread_pool_min=$threads > /tmp/varnish.log 2>&1 &
 	master=$!
 	wait_for unix:/tmp/v.sock 1 1 "way: synth" ||
@@ -119,6 +119,6 @@ done
 # without a reset: the program goes on with what it has
 server kvmserver-epoll-resident /t/kvmserver -t 1 -w 20 --allow-all \
     --run-mode=worker --listen=unix:/tmp/s run /t/epoll 8080
-varnish varnish-worker 20 worker none backend deliver synth
+varnish varnish-worker 20 worker none empty backend deliver synth
 varnish varnish-runner 20 runner deliver synth
 varnish varnish-1-thread 5 auto deliver synth

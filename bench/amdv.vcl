@@ -6,8 +6,22 @@ import kvm;
 
 backend native { .path = "/tmp/b"; }
 
+C{
+extern const struct vdi_methods nothing_methods[];	/* nothing.c */
+static VCL_BACKEND nothing;
+}C
+
 sub vcl_init {
 	kvm.tenants("/tmp/tenants.toml");
+	C{
+		nothing = VRT_AddDirector(ctx, nothing_methods, NULL, "nothing");
+	}C
+}
+
+sub vcl_fini {
+	C{
+		VRT_DelDirector(&nothing);
+	}C
 }
 
 sub vcl_recv {
@@ -23,6 +37,10 @@ sub vcl_recv {
 sub vcl_backend_fetch {
 	if (bereq.http.way == "deliver") {
 		set bereq.backend = kvm.deliver("c");
+	} elsif (bereq.http.way == "empty") {
+		C{
+			VRT_l_bereq_backend(ctx, nothing);
+		}C
 	} else {
 		set bereq.backend = native;
 	}
