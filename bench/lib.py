@@ -102,12 +102,9 @@ class Running:
         return data
 
     def cpu(self):
-        """Seconds that all its threads have run for."""
-        total, base = 0, "/proc/%d/task" % self.process.pid
-        for task in os.listdir(base):
-            with open("%s/%s/schedstat" % (base, task)) as f:
-                total += int(f.read().split()[0])
-        return total / 1e9
+        """Seconds that all its threads have run for, ended ones too."""
+        # clock_getcpuclockid(3), which Python has not
+        return time.clock_gettime(~self.process.pid << 3 | 2)
 
     def per_request(self, n, took):
         start = self.cpu()
