@@ -89,16 +89,55 @@ fork_machine(struct tkvm_fork *f, struct tkvm_image *img,
 	return (0);
 }
 
-static int
-want_runner(const struct tkvm_options *o, const struct kvmhost *h)
-{
+/* ---- where it runs --------------------------------------------------------------------------- */
 
-	if (o->run_mode != NULL && !strcmp(o->run_mode, "runner"))
-		return (1);
-	if (o->run_mode != NULL && !strcmp(o->run_mode, "worker"))
+#define LONG_NS		2000000	/* requests that take longer have a runner */
+#define SHORT_NS	1000000	/* ... until they take less again */
+
+static int
+init_runner(struct tkvm_fork *f, const struct tkvm_options *o,
+    const struct kvmhost *h, struct tkvm_error *err)
+{
+	const char *mode = o->run_mode == NULL ? "auto" : o->run_mode;
+	int is_auto = strcmp(mode, "auto") == 0;
+
+	f->adapts = is_auto && !h->pub.slow_migration;
+	if (strcmp(mode, "runner") != 0 && !(is_auto && !f->adapts))
 		return (0);
-	return (h->pub.slow_migration);
+	f->runner = runner_new(err);
+	f->on_runner = f->runner != NULL;
+	return (f->on_runner ? 0 : -1);
 }
+
+/*
+ * Requests that take long get a thread of their own.  Two changes of threads
+ * are nothing to them, and the host's scheduler sees one thread that is always
+ * busy, and keeps it away from others'.  On threads of a worker pool the same
+ * work is everywhere: what wakes up on such a thread next is put where that ran
+ * last, and waits there for milliseconds.
+ */
+void
+fork_place(struct tkvm_fork *f)
+{
+	struct tkvm_error err;
+	uint64_t ran;
+
+	ran = f->m->st.run_ns - f->ran;
+	f->ran += ran;
+	if (!f->adapts)
+		return;
+	f->mean_ns = (3 * f->mean_ns + ran) / 4;
+	if (f->mean_ns < SHORT_NS)
+		f->on_runner = 0;
+	if (f->mean_ns <= LONG_NS || f->on_runner)
+		return;
+	if (f->runner == NULL)
+		f->runner = runner_new(&err);
+	f->on_runner = f->runner != NULL;
+	f->has_last = 0;
+}
+
+/* ---------------------------------------------------------------------------------------------- */
 
 struct tkvm_fork *
 tkvm_fork_new(struct tkvm_image *img, struct tkvm_error *err)
@@ -116,8 +155,7 @@ tkvm_fork_new(struct tkvm_image *img, struct tkvm_error *err)
 		return (NULL);
 	}
 	if (fork_machine(f, img, host, err) == 0 &&
-	    (!want_runner(img->opt, host) ||
-	    (f->runner = runner_new(err)) != NULL)) {
+	    init_runner(f, img->opt, host, err) == 0) {
 		f->image = img;
 		tkvm_image_ref(img);
 		return (f);
@@ -446,7 +484,7 @@ fork_run(struct tkvm_fork *f, int want_output, struct tkvm_error *err)
 	struct running x = { f->m, want_output, TKVM_RUN_GONE };
 
 	CHECK_OBJ_NOTNULL(f, FORK_MAGIC);
-	if (f->runner != NULL)
+	if (f->on_runner)
 		runner_call(f->runner, run_it, &x);
 	else {
 		f->last = pthread_self();

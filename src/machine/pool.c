@@ -480,6 +480,7 @@ refresh(struct tkvm_pool *p, struct tkvm_fork *f)
 
 	if (p->opt->drain_time > 0)
 		drain(f, p->opt->drain_time);
+	fork_place(f);
 	if (!p->opt->ephemeral)
 		return (f->m->err.code != TKVM_OK);	/* it died */
 	if (tkvm_fork_reset(f, &err) == 0)

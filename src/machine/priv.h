@@ -167,7 +167,11 @@ struct tkvm_fork {
 #define FORK_MAGIC	0x464f524b
 	struct machine	*m;
 	struct tkvm_image *image;	/* NULL: the machine being booted */
-	struct runner	*runner;	/* pinned thread, or NULL */
+	struct runner	*runner;	/* a thread of its own, or NULL */
+	int		on_runner;	/* it runs there */
+	int		adapts;		/* ... or not: fork_place() */
+	uint64_t	ran;		/* ns; all requests until then */
+	uint64_t	mean_ns;	/* of late, a request */
 	int		dirty;		/* ran since the last reset */
 	uint64_t	kept;		/* host ns: its connection is, since */
 	uint64_t	client;		/* ... and whose it is; 0 */
@@ -187,6 +191,8 @@ struct tkvm_fork {
 /* tkvm_fork_run(), or (want_output 0) until it is idle */
 enum tkvm_run fork_run(struct tkvm_fork *, int want_output,
     struct tkvm_error *);
+/* A request is over: where does the next one run? */
+void fork_place(struct tkvm_fork *);
 struct machine *machine_new(const struct tkvm_options *);
 void machine_free(struct machine **);
 int machine_reset(struct machine *, struct tkvm_error *);

@@ -154,6 +154,38 @@ def run_modes():
             check(s.get("/count").body == b"3", mode, "count")
 
 
+def runners(pid):
+    """Names of threads that run one machine each."""
+    names = []
+    for task in os.listdir("/proc/%d/task" % pid):
+        try:
+            with open("/proc/%d/task/%s/comm" % (pid, task)) as f:
+                names.append(f.read().strip())
+        except FileNotFoundError:
+            pass
+    return names.count("tkvm-runner")
+
+
+@test
+def long_requests_get_a_thread():
+    """Only by default, and where a machine did not have one anyway."""
+    for mode, most in (("worker", 0), ("auto", 1)):
+        with Server(SERVERS["static"], "-e", "-t", "1", "-w", "2",
+                    "--run-mode", mode, "--verify-reset") as s:
+            pid = s.process.pid
+            for _ in range(20):
+                check(s.get("/").body == HELLO, mode, "answer")
+            before = runners(pid)
+            for _ in range(3):
+                check(s.get("/bursts?n=1&ms=20").status == 200, "burst")
+            check(runners(pid) == most, mode, before, runners(pid))
+            check(before <= most, mode, "short requests", before)
+            for _ in range(50):
+                check(s.get("/").body == HELLO, mode, "answer")
+            check(s.get("/bursts?n=1&ms=20").status == 200, "burst")
+            check(runners(pid) == most, mode, "a second one")
+
+
 @test
 def settling_ends():
     """Work at each timer: boot in time, settled or not."""
