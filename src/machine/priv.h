@@ -184,7 +184,7 @@ struct tkvm_fork {
 	uint64_t	ticket;		/* of tkvm_pool_park() */
 	struct tkvm_exchange *spare;	/* see fork_spare() */
 	struct tkvm_fork_stats told;	/* what the pool knows of its stats */
-	uint8_t		rnd[1024];	/* fresh random bytes, refilled off */
+	uint8_t		rnd[2048];	/* fresh random bytes, refilled off */
 	unsigned	rnd_left;	/* the request path */
 };
 

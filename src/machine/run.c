@@ -292,7 +292,7 @@ wake_waiters(struct machine *m)
 	due = timers_run(m);
 	if (due < m->next_wake)
 		m->next_wake = due;
-	now = machine_mono(m);
+	now = c.now_mono;
 	/* nobody waits for the host */
 	quiet = m->nwaitfd == 0 && !m->host_ready;
 	m->nwaitfd = 0;
