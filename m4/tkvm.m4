@@ -60,7 +60,7 @@ AC_DEFUN([TKVM_ARG_SANITIZERS], [
 		[build for tests/fuzz: clang, libFuzzer, ASan and UBSan])],
 	    [], [enable_fuzz=no])
 	AS_IF([test "$enable_fuzz" != no], [
-		SAN_CFLAGS="-fsanitize=fuzzer-no-link,address,undefined"
+		SAN_CFLAGS="-fsanitize=fuzzer-no-link,address,undefined -DFUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION"
 		SAN_CFLAGS="$SAN_CFLAGS -fno-sanitize-recover=all"
 		SAN_CFLAGS="$SAN_CFLAGS -fno-omit-frame-pointer"
 		SAN_LIBS= SAN_PRELOAD=

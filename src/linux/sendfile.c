@@ -17,7 +17,11 @@
 #include "obj.h"
 
 #define SENDFILE_BUF	(64UL << 10)
+#ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
+#define SENDFILE_MAX	(256UL << 10)	/* a fuzzer has other things to do */
+#else
 #define SENDFILE_MAX	(4UL << 20)	/* between two looks at the clock */
+#endif
 
 struct sendfile {
 	struct machine	*m;
