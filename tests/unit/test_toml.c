@@ -248,6 +248,8 @@ test_syntax(void **state)
 	 * unreachable. */
 	bad_at("[tenants.x]\n" SH "\n[/x]\na = 1\n", 4);
 	bad_at("[/", 1);
+#define U29	"_____________________________"
+	bad_at("\nx = 01'o-4o-=m" U29 U29 U29 U29 " 8 a\n", 2);
 	bad_at("\xc3\xa4 = 1\n", 1);
 	bad_at("[\xc4\x97]\n", 1);
 	bad("[tenants.x]\n" SH "cwd = \"/\xc3\xa4\"\n",
