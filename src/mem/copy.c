@@ -15,12 +15,13 @@
 
 #ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
 /* Watching each of its turns takes the fuzzers a quarter of their time. */
-#define UNWATCHED	no_sanitize("coverage", "address", "undefined")
+#define UNWATCHED	__attribute__((no_sanitize("coverage", "address", \
+			    "undefined")))
 #else
 #define UNWATCHED
 #endif
 
-__attribute__((target("avx"), UNWATCHED)) static void
+__attribute__((target("avx"))) UNWATCHED static void
 copy_avx(uint8_t *to, const uint8_t *from)
 {
 	const __m256i *s = (const void *)from;
