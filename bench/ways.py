@@ -10,14 +10,45 @@ import tempfile
 import time
 import urllib.request
 
-from lib import BUILD, FOLDER, catalogue, harness
+from lib import BUILD, FOLDER, HERE, catalogue, harness
 
 WARMUP = 200
 MODULES = os.environ.get("VMOD_PATH") or (
     os.path.join(BUILD, "vmod/.libs") +
     ":/usr/lib/x86_64-linux-gnu/varnish/vmods")
 VARNISHD = os.environ.get("VARNISHD") or "/usr/sbin/varnishd"
+WITH_NOTHING = (
+    "-p", "vcc_allow_inline_c=on",
+    "-p", "cc_command=gcc -I/usr/include/varnish -O2 -w -fpic -shared "
+    "-o %%o %%s %s/nothing.c" % HERE)
 SPAWN = os.path.join(BUILD, "bench/spawn")
+
+# A director without a machine, nothing.c: what a fetch costs Varnish itself
+NOTHING = """C{
+extern const struct vdi_methods nothing_methods[];
+static VCL_BACKEND nothing;
+}C
+sub vcl_init {
+	C{
+		nothing = VRT_AddDirector(ctx, nothing_methods, NULL, "nothing");
+	}C
+}
+sub vcl_fini {
+	C{
+		VRT_DelDirector(&nothing);
+	}C
+}
+sub vcl_backend_fetch {
+	if (bereq.http.way == "none-deliver") {
+		C{
+			VRT_l_bereq_backend(ctx, nothing);
+		}C
+		return (fetch);
+	}
+}
+"""
+
+FLOORS = ("none-synth", "none-deliver")
 
 VCL = """vcl 4.1;
 import kvm;
@@ -32,7 +63,7 @@ sub vcl_recv {
 	if (req.http.way == "synth") {
 		return (synth(700));
 	}
-	if (req.http.way == "none") {
+	if (req.http.way == "none-synth") {
 		return (synth(200));
 	}
 	return (pass);
@@ -174,15 +205,19 @@ class Stage:
             backends += 'backend %s { .path = "%s"; }\n' % (name, sock)
             choice += (' else if (bereq.http.server == "%s") {\n'
                        "\t\tset bereq.backend = %s;\n\t}" % (s.name, name))
+        self.nothing = os.path.exists("/usr/include/varnish/cache/"
+                                      "cache_director.h")
         vcl = os.path.join(self.dir, "bench.vcl")
         with open(vcl, "w", encoding="utf-8") as f:
-            f.write(VCL % (backends, self.toml(), choice))
+            f.write(VCL % (backends + NOTHING * self.nothing, self.toml(),
+                           choice))
         self.port = harness.free_port()
         home = os.path.join(self.dir, "varnish")
         self.start([VARNISHD, "-j", "none", "-F", "-n", home, "-a",
                     "127.0.0.1:%d" % self.port, "-f", vcl,
                     "-s", "default,100m", "-s", "Transient=default",
                     "-p", "vmod_path=" + MODULES,
+                    *(WITH_NOTHING if self.nothing else ()),
                     "-p", "thread_pools=1", "-p", "thread_pool_min=20"])
         wait(lambda: all(t["state"] == "ready" for t in self.stats().values()),
              "varnishd with all tenants")
@@ -213,6 +248,11 @@ class Stage:
                           ("deliver", [self.worker]),
                           ("synth", [self.worker])):
             yield Way(way, at, ["way: " + way, "server: " + s.name], pids)
+        if s.program:
+            yield Way("none-synth", at, ["way: none-synth"], [self.worker])
+        if s.program and self.nothing:
+            yield Way("none-deliver", at, ["way: none-deliver"],
+                      [self.worker])
         port = harness.free_port()
         yield Way("native", url % port, [], [self.start(s.argv(port), s.env)])
         for name, options in (("resident", ()), ("ephemeral", ("-e",))):
