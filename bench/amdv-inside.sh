@@ -108,6 +108,8 @@ varnish() {
 
 for s in epoll chttp_static; do
 	! wanted vm || echo "VM $s $(/t/idle_forks -j -f 1 -n 100 /t/$s 8080)"
+	! wanted vm || echo "VM $s-warm $(/t/idle_forks -j -f 1 -n 100 \
+	    -o warm-connection=true /t/$s 8080)"
 done
 server native /t/epoll unix:/tmp/s
 for s in epoll chttp_static; do
@@ -116,9 +118,12 @@ for s in epoll chttp_static; do
 		    --run-mode=$m --listen=unix:/tmp/s run /t/$s 8080
 	done
 done
+server kvmserver-epoll-worker-warm /t/kvmserver -e -t 1 -w 20 --allow-all \
+    --warm-connection --run-mode=worker --listen=unix:/tmp/s run /t/epoll 8080
 # without a reset: the program goes on with what it has
 server kvmserver-epoll-resident /t/kvmserver -t 1 -w 20 --allow-all \
     --run-mode=worker --listen=unix:/tmp/s run /t/epoll 8080
-varnish varnish-worker 20 worker none empty backend deliver synth
+varnish varnish-worker 20 worker none empty backend deliver synth \
+    deliver-warm synth-warm
 varnish varnish-runner 20 runner deliver synth
 varnish varnish-1-thread 5 auto deliver synth

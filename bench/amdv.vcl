@@ -28,6 +28,9 @@ sub vcl_recv {
 	if (req.http.way == "synth") {
 		return (synth(700));
 	}
+	if (req.http.way == "synth-warm") {
+		return (synth(701));
+	}
 	if (req.http.way == "none") {
 		return (synth(200));
 	}
@@ -37,6 +40,8 @@ sub vcl_recv {
 sub vcl_backend_fetch {
 	if (bereq.http.way == "deliver") {
 		set bereq.backend = kvm.deliver("c");
+	} elsif (bereq.http.way == "deliver-warm") {
+		set bereq.backend = kvm.deliver("w");
 	} elsif (bereq.http.way == "empty") {
 		C{
 			VRT_l_bereq_backend(ctx, nothing);
@@ -48,6 +53,9 @@ sub vcl_backend_fetch {
 
 sub vcl_synth {
 	if (resp.status == 700 && !kvm.synth("c")) {
+		set resp.status = 503;
+	}
+	if (resp.status == 701 && !kvm.synth("w")) {
 		set resp.status = 503;
 	}
 	return (deliver);

@@ -13,6 +13,10 @@ WAYS = (
      "socket, `return (pass)`"),
     ("deliver", "`kvm.deliver()`, `return (pass)`, reset after each request"),
     ("synth", "`kvm.synth()`, reset after each request"),
+    ("none-synth", "Varnish's own synthetic answer, without any server: what "
+     "is left of *synth*"),
+    ("none-deliver", "a director that has its answer at once "
+     "(`bench/nothing.c`), `return (pass)`: what is left of *deliver*"),
     ("native", "native server over TCP, without Varnish"),
     ("resident", "`kvmserver`, without a reset, without Varnish"),
     ("ephemeral", "`kvmserver -e`, reset after each request, without Varnish"),
@@ -28,7 +32,8 @@ Made by `make bench{quick}` ({took} s: {rounds} rounds of {seconds} s for each
 figure, all ways in turn, the order turned round in every second round).
 {machine}; load average {load}; wrk runs on the same CPUs. Other load on the
 machine is in here: compare ratios, which are taken within a round, and look at
-their spread.
+their spread. The machines have `warm-connection` set: native servers behind
+Varnish keep their connections, too.
 
 Ways to serve the same bytes:
 

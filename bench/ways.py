@@ -175,7 +175,7 @@ class Stage:
         return port, self.start(
             [harness.KVMSERVER, "--allow-all", "--max-boot-time=120",
              "--warmup=%d" % WARMUP, "--max-request-time=60",
-             "--queue-time=60", "-t", str(self.threads),
+             "--queue-time=60", "--warm-connection", "-t", str(self.threads),
              "--listen=127.0.0.1:%d" % port, *options, "run",
              *s.argv(harness.free_port())], s.env)
 
@@ -183,6 +183,7 @@ class Stage:
         path = os.path.join(self.dir, "tenants.toml")
         with open(path, "w", encoding="utf-8") as f:
             f.write("[defaults]\nallow-all = true\nthreads = %d\n"
+                    "warm-connection = true\n"
                     "warmup = %d\nmax-boot-time = 120\nqueue-time = 60\n"
                     "max-request-time = 60\n" % (self.threads, WARMUP))
             for s in self.todo:

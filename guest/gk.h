@@ -333,6 +333,9 @@ uint64_t gk_next_timer(struct gk_ctx *);
  */
 int gk_conn_open(struct gk_ctx *, uint32_t listener, uint32_t id,
     const void *sa, size_t salen);
+/* From now on its peer has this address (NULL: as before). */
+void gk_conn_peer(struct gk_ctx *, uint32_t ofd, uint32_t id, const void *sa,
+    size_t salen);
 /* Request bytes for the guest: how many fitted. */
 size_t gk_conn_put(struct gk_ctx *, uint32_t ofd, uint32_t id,
     const void *, size_t);

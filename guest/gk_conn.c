@@ -218,6 +218,26 @@ gk_orphan_free(struct gk *gk, struct gk_ofd *o)
 
 /* ---- the VMM's calls ---------------------------------------------------- */
 
+void
+gk_conn_peer(struct gk_ctx *ctx, uint32_t ofd, uint32_t id, const void *sa,
+    size_t salen)
+{
+	struct gk *gk = ctx->gk;
+	struct gk_ofd *o;
+	uint8_t peer[28];
+	uint32_t p1;
+
+	o = gk_conn_find(gk, ofd, id);
+	if (o == NULL || sa == NULL || GK_RD(o->u.conn.orphan))
+		return;
+	p1 = gk_addr_get(gk, peer, gk_sa_peer(GK_RD(o->u.conn.domain), sa,
+	    salen, peer));
+	if (p1 == 0)
+		return;
+	gk_addr_put(gk, GK_RD(o->u.conn.paddr1));
+	GK_WR(o->u.conn.paddr1, (uint16_t)p1);
+}
+
 size_t
 gk_conn_put(struct gk_ctx *ctx, uint32_t ofd, uint32_t id,
     const void *src, size_t len)

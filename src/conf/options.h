@@ -48,6 +48,7 @@ struct tkvm_options {
 	int		ephemeral;
 	unsigned	warmup;
 	char		*warmup_request;	/* "GET /path [host]" */
+	int		warm_connection;
 	double		settle_time, drain_time, image_max_age;
 
 	int		allow_all;

@@ -51,6 +51,9 @@ const struct opt_desc opt_table[] = {
 	{ "warmup-request", 0, OPT_STRING, ALL, F(warmup_request), 0, 0,
 	    "GET /", "REQUEST", "Machines",
 	    "what a warm-up asks for: METHOD /PATH [HOST]" },
+	{ "warm-connection", 0, OPT_BOOL, ALL, F(warm_connection), 0, 0, NULL,
+	    NULL, "Machines", "freeze the program with a connection open, that "
+	    "each request then comes on" },
 	{ "settle-time", 0, OPT_SECONDS, ALL, F(settle_time), 0, 3600, "2",
 	    "SECONDS", "Machines",
 	    "no timer may be due for this long when it is frozen" },

@@ -278,7 +278,7 @@ int
 machine_until_ready(struct machine *m, struct tkvm_error *err,
     const char *when)
 {
-	int i;
+	int i, l;
 
 	for (;;) {
 		if (machine_run(m, 0) == TKVM_RUN_GONE) {
@@ -286,14 +286,19 @@ machine_until_ready(struct machine *m, struct tkvm_error *err,
 				*err = m->err;
 			return (boot_error(m, err, when));
 		}
-		m->listener = find_listener(m);
-		if (m->listener >= 0)
+		l = find_listener(m);
+		if (l >= 0)
+			m->listener = l;
+		if (l >= 0 || warm_conn_waits(m))
 			return (0);
 		if (err != NULL)
 			err->code = TKVM_OK;
 		i = machine_wait(m, patience(m), err);
 		if (i > 0)
 			continue;
+		if (m->conn >= 0 && m->err.code == TKVM_OK &&
+		    (err == NULL || err->code == TKVM_OK))
+			return (0);	/* warm_conn_check() looks at it */
 		if (i == 0 && err != NULL)
 			(void)err_set(err, TKVM_E_BOOT, "tenant \"%s\": the "
 			    "program sleeps", m->opt->tenant);
@@ -553,7 +558,8 @@ tkvm_boot(const struct tkvm_options *opt, const volatile int *cancel,
 	m->deadline = t0 + (uint64_t)(opt->max_boot_time * NS);
 	if (machine_setup(m, err) == 0 &&
 	    machine_until_ready(m, err, "before it listened") == 0 &&
-	    warm_up(m, err) == 0 && machine_settle(m, err) == 0 &&
+	    warm_up(m, err) == 0 && warm_conn_open(m, err) == 0 &&
+	    machine_settle(m, err) == 0 && warm_conn_check(m, err) == 0 &&
 	    freeze(img, err) == 0) {
 		img->st.boot_s = (double)(host_mono() - t0) / NS;
 		return (img);

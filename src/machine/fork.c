@@ -344,6 +344,23 @@ new_conn(struct tkvm_fork *f, const struct sockaddr *peer, socklen_t peerlen,
 	return (0);
 }
 
+/* The connection that was open when the program was frozen: warmconn.c */
+static int
+warm_conn(struct tkvm_fork *f, const struct sockaddr *peer, socklen_t peerlen)
+{
+	struct machine *m = f->m;
+	struct gk_ctx c;
+
+	if (m->listener == m->image->listener &&
+	    (!m->image->tick_first || warm_conn_waits(m))) {
+		conn_ctx(m, &c);
+		gk_conn_peer(&c, (uint32_t)m->conn, m->conn_id, peer, peerlen);
+		return (1);
+	}
+	m->conn = -1;		/* the program's, still */
+	return (0);
+}
+
 int
 tkvm_fork_open(struct tkvm_fork *f, const struct sockaddr *peer,
     socklen_t peerlen, double deadline, struct tkvm_error *err)
@@ -355,9 +372,9 @@ tkvm_fork_open(struct tkvm_fork *f, const struct sockaddr *peer,
 	CHECK_OBJ_NOTNULL(f, FORK_MAGIC);
 	m = f->m;
 	same = same_conn(f);
-	if (m->conn >= 0 && !same)
-		tkvm_fork_close(f);
 	fresh = f->image != NULL && !f->dirty;
+	if (m->conn >= 0 && !same && !fresh)
+		tkvm_fork_close(f);
 	if (f->image != NULL) {
 		if (fresh) {
 			fill_random(f);
@@ -379,6 +396,8 @@ tkvm_fork_open(struct tkvm_fork *f, const struct sockaddr *peer,
 	m->cpu_ns = 0;
 	if (fresh && first_tick(f, err) != 0)
 		return (-1);
+	if (fresh && m->conn >= 0)
+		same = warm_conn(f, peer, peerlen);
 	if (!same && new_conn(f, peer, peerlen, err) != 0)
 		return (-1);
 	m->st.requests++;

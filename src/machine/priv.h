@@ -188,6 +188,12 @@ struct tkvm_fork {
 	unsigned	rnd_left;	/* the request path */
 };
 
+/* warm-connection, of a machine being booted: 0 or -1 */
+int warm_conn_open(struct machine *, struct tkvm_error *);
+int warm_conn_check(struct machine *, struct tkvm_error *);
+/* The program has it, and waits for a request there. */
+int warm_conn_waits(struct machine *);
+
 /* tkvm_fork_run(), or (want_output 0) until it is idle */
 enum tkvm_run fork_run(struct tkvm_fork *, int want_output,
     struct tkvm_error *);

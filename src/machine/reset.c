@@ -168,7 +168,8 @@ machine_reset(struct machine *m, struct tkvm_error *err)
 	m->exit_of = -1;
 	m->fwait_stale = 1;
 	m->resched = m->in_blob = m->futex_woke = m->host_ready = m->kicked = 0;
-	m->conn = -1;
+	m->conn = im->conn;
+	m->conn_id = im->conn_id;
 	m->nwaitfd = 0;
 	m->next_wake = 0;
 	m->spurious_addr = 0;

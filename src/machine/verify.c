@@ -163,7 +163,7 @@ verify_run(const struct machine *m)
 {
 
 	if (m->stage != M_FROZEN || m->pend != PEND_USER || m->exit_of != -1 ||
-	    m->conn != -1 || m->nwaitfd != 0 || m->in_blob || m->resched ||
+	    m->conn != m->image->conn || m->nwaitfd != 0 || m->in_blob || m->resched ||
 	    m->kicked || m->futex_woke || m->host_ready || m->out_since != 0 ||
 	    m->next_wake != 0 || m->spurious_addr != 0)
 		return ("the state of a run");

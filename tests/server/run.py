@@ -33,6 +33,7 @@ import test_linux       # noqa: E402, F401
 import test_fresh       # noqa: E402, F401
 import test_jail        # noqa: E402, F401
 import test_options     # noqa: E402, F401
+import test_warm        # noqa: E402, F401
 
 
 def run(f):

@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""warm-connection: each request is the first on a connection that the program
+had accepted when it was frozen."""
+
+import time
+
+from harness import PYTHON, Server, check, free_port, in_threads, test
+from test_good import SERVERS, hello
+
+WARM = ("-e", "--warm-connection", "--verify-reset")
+NOT_WARM = "each request opens one"
+
+# One connection at a time; says how many it has accepted, how many requests
+# came on this one, and what it was told of its client then and now.
+SINGLE = """
+import socket, sys
+HOW = %r
+l = socket.socket()
+l.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+l.bind(("127.0.0.1", 8080))
+l.listen(16)
+accepted = 0
+while True:
+    s, peer = l.accept()
+    accepted += 1
+    s.settimeout(2 if HOW == "impatient" else None)
+    if HOW == "greets":
+        s.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: 1\\r\\n\\r\\n-")
+        if not s.recv(1):
+            s.close()
+            continue
+    if HOW == "closes" and accepted %% 2:
+        s.close()
+        continue
+    served = 0
+    while True:
+        try:
+            if b"\\r\\n\\r\\n" not in s.recv(65536):
+                break
+        except TimeoutError:
+            sys.stderr.write("timed out\\n")
+            break
+        served += 1
+        body = b"%%d %%d %%s %%s:%%d" %% (accepted, served,
+            b"known" if peer == s.getpeername() else b"other",
+            s.getpeername()[0].encode(), s.getpeername()[1])
+        s.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: %%d\\r\\n\\r\\n%%s" %%
+                  (len(body), body))
+        if HOW == "ends":
+            break
+    s.close()
+"""
+
+
+def single(how=""):
+    return [PYTHON, "-c", SINGLE % how]
+
+
+def log(s):
+    with open(s.log, encoding="utf-8", errors="replace") as f:
+        return f.read()
+
+
+def each_server(f):
+    for name, program in SERVERS.items():
+        def one(name=name, program=program):
+            f(program)
+        one.__name__ = "%s_%s" % (f.__name__, name)
+        test(one)
+    return f
+
+
+@each_server
+def warm(program):
+    """New and kept connections, one and eight at a time, all the same."""
+    with Server(program, *WARM, "-t", "2", "-w", "3") as s:
+        for _ in range(20):
+            with s.client() as c:
+                hello(c)
+
+        def many(_):
+            with s.client() as c:
+                for i in range(20):
+                    if i % 4 == 0:
+                        c.close()
+                    hello(c)
+        in_threads(8, many)
+        for _ in range(5):
+            a = s.get("/count")
+            check(a.body == b"4", "count after 3 warm-ups:", a)
+        body = bytes(range(256)) * 4096
+        a = s.post("/echo", body)
+        check(a.status == 200 and a.body == body, "1 MiB came back", a.status)
+        text = log(s)
+        check("reset" not in text and NOT_WARM not in text, text[-300:])
+    check(s.stats["requests"] >= 180, "requests", s.stats)
+
+
+@test
+def warm_is_the_same_connection():
+    """Whoever comes, with the address of who it is."""
+    with Server(single(), *WARM, "-w", "2") as s:
+        for _ in range(5):
+            with s.client() as c:
+                a = c.request("GET", "/")
+                check(a.body == b"3 1 other 127.0.0.1:%d" %
+                      c.sock.getsockname()[1], a)
+                a = c.request("GET", "/")       # after a reset
+                check(a.body.startswith(b"3 1 "), a)
+        check(NOT_WARM not in log(s), log(s)[-300:])
+
+
+@test
+def warm_without_reset():
+    """The first client has it, the next ones their own."""
+    with Server(single(), "--warm-connection", "-w", "2") as s:
+        for i in range(5):
+            with s.client() as c:
+                for k in range(3):
+                    a = c.request("GET", "/")
+                    check(a.body.startswith(b"%d %d " % (3 + i, 1 + k)), a)
+
+
+@test
+def warm_is_not_older():
+    """A time-out of 2 s runs from the request, not from the freeze."""
+    with Server(single("impatient"), *WARM, "--settle-time=0") as s:
+        for _ in range(2):
+            time.sleep(2.5)
+            check(s.get("/").body.startswith(b"1 1 "), log(s)[-300:])
+        check("timed out" not in log(s), log(s)[-300:])
+
+
+@test
+def warm_settled():
+    """... but what happens before the freeze does count."""
+    with Server(single("impatient"), *WARM, "--settle-time=10") as s:
+        check(s.get("/").body.startswith(b"2 1 "), log(s)[-300:])
+        check("timed out" in log(s) and NOT_WARM in log(s), log(s)[-300:])
+
+
+@test
+def warm_with_those_that_will_not():
+    """Who talks first, or closes what is idle, gets new connections."""
+    for how, want in (("greets", b"-"), ("closes", b"2 1 ")):
+        with Server(single(how), *WARM) as s:
+            for _ in range(3):
+                a = s.get("/")
+                check(a.status == 200 and a.body.startswith(want), how, a)
+            check(log(s).count(NOT_WARM) == 1, how, log(s)[-300:])
+
+
+@test
+def warm_and_ended():
+    """A program that closes after its answer"""
+    with Server(single("ends"), *WARM, "-w", "2", "-t", "2") as s:
+        for _ in range(5):
+            check(s.get("/").body.startswith(b"3 1 "), log(s)[-300:])
+
+
+@test
+def warm_unix_socket():
+    """A client without an address"""
+    at = "unix:/tmp/tkvm-warm-%d.sock" % free_port()
+    with Server(single(), *WARM, listen=at) as s:
+        for _ in range(3):
+            check(s.get("/").body.startswith(b"1 1 known 127.0.0.1:"), at)
+
+
+TWO = """
+import select, socket, sys
+ls = []
+for port in map(int, sys.argv[1:]):
+    l = socket.socket()
+    l.bind(("127.0.0.1", port))
+    l.listen(16)
+    ls.append(l)
+conns = {}
+while True:
+    for s in select.select(ls + list(conns), [], [])[0]:
+        if s in ls:
+            c, _ = s.accept()
+            conns[c] = s.getsockname()[1]
+            continue
+        if s.recv(65536):
+            body = b"%d %d" % (conns[s], len(conns))
+            s.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: %d\\r\\n\\r\\n%s" %
+                      (len(body), body))
+        else:
+            del conns[s]
+            s.close()
+"""
+
+
+@test
+def warm_and_a_second_listener():
+    """The connection is the first one's; the other's requests open theirs."""
+    one, two = free_port(), free_port()
+    with Server([PYTHON, "-c", TWO, str(one), str(two)], *WARM, listen="",
+                at=one) as s:
+        for _ in range(3):
+            check(s.get_at(one) == b"%d 1" % one, "the first listener")
+            check(s.get_at(two) == b"%d 2" % two, "the second listener")
