@@ -261,7 +261,10 @@ pt_each(struct as *as, uint64_t start, uint64_t end, pte_f *fn, void *priv)
 			continue;
 		step = PAGE_SZ;
 		t += (gva >> 12) & 511;
-		if (*t == 0)
+		/* what follows in this table needs no walk, while it is empty */
+		for (; *t == 0 && ((gva >> 12) & 511) < 511; t++)
+			gva = PAGE_DOWN(gva) + PAGE_SZ;
+		if (*t == 0 || gva >= end)
 			continue;
 		i = fn(as, gva, t, priv);
 		if (i != 0)
