@@ -272,7 +272,9 @@ static int64_t
 stream_wait(struct xfer *x, uint64_t done)
 {
 
-	gk_ofd_event(x->m->gk, x->ofdidx, x->write ? POLLOUT : POLLIN);
+	/* as io_wait() does */
+	if (!x->t->restart || done != x->t->progress)
+		gk_ofd_event(x->m->gk, x->ofdidx, x->write ? POLLOUT : POLLIN);
 	if ((x->ofd->flags & O_NONBLOCK) || (x->rwf & 8 /* NOWAIT */))
 		return (done > 0 ? (int64_t)done : -EAGAIN);
 	x->t->progress = done;

@@ -111,7 +111,8 @@ static int64_t
 sf_full(struct sendfile *s, uint64_t done)
 {
 
-	if (s->out != NULL)
+	/* as io_wait() does */
+	if (s->out != NULL && (!s->t->restart || done != s->t->progress))
 		gk_ofd_event(s->m->gk, s->outidx, POLLOUT);
 	if (s->outofd->flags & O_NONBLOCK)
 		return (done > 0 ? (int64_t)done : -EAGAIN);

@@ -86,7 +86,9 @@ io_wait(struct sockio *s, uint64_t done)
 	uint64_t ns;
 	int64_t r;
 
-	gk_ofd_event(s->m->gk, s->ofdidx, (uint32_t)ev);
+	/* An edge may follow; but in vain again is no news: see between() */
+	if (!s->t->restart || done != s->t->progress)
+		gk_ofd_event(s->m->gk, s->ofdidx, (uint32_t)ev);
 	if ((s->ofd->flags & O_NONBLOCK) || (s->flags & MSG_DONTWAIT))
 		return (done > 0 ? (int64_t)done : -EAGAIN);
 	s->t->progress = done;

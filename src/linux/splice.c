@@ -192,7 +192,8 @@ end_wait(struct machine *m, struct thread *t, struct end *e, int write,
 	if (nonblock)
 		return (-EAGAIN);
 	if (e->hf != NULL && e->hf->fd >= 0) {
-		gk_ofd_event(m->gk, e->idx, write ? POLLOUT : POLLIN);
+		if (!t->restart)	/* as io_wait() does */
+			gk_ofd_event(m->gk, e->idx, write ? POLLOUT : POLLIN);
 		return (file_block(m, t, e->hf->fd, write ? POLLOUT : POLLIN));
 	}
 	if (!t->restart)

@@ -4,9 +4,11 @@
 import os
 import resource
 import shutil
+import socket
 import struct
 import subprocess
 import tempfile
+import threading
 import time
 
 from harness import (KVMSERVER, PYTHON, QUICK, Server, Skip, check, guest,
@@ -253,3 +255,76 @@ def no_descriptors_for_clients():
             c.close()
         a = s.get("/count")
         check(a.status == 200 and a.body == b"1", "the next request", a)
+
+
+# Waits in a call, for the peer on port argv[1], as the path says.
+WAITS = """
+import os, socket, sys
+l = socket.socket()
+l.bind(("127.0.0.1", 8080))
+l.listen()
+while True:
+    c, _ = l.accept()
+    how = c.recv(65536).split()[1].decode().strip("/")
+    s = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+    if how == "recv":
+        n = len(s.recv(100))
+    elif how == "read":
+        n = len(os.read(s.fileno(), 100))
+    elif how == "all":
+        n = len(s.recv(100, socket.MSG_WAITALL))
+    elif how == "splice":
+        r, w = os.pipe()
+        n = os.splice(s.fileno(), w, 100)
+    elif how == "send":
+        s.sendall(bytes(16 << 20))
+        n = 100
+    elif how == "sendfile":
+        f = os.memfd_create("f")
+        os.ftruncate(f, 16 << 20)
+        n = 0
+        while n < 16 << 20:
+            n += os.sendfile(s.fileno(), f, n, 16 << 20)
+        n = 100
+    s.close()
+    c.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: %d\\r\\n\\r\\n" % n +
+              b"x" * n)
+    c.close()
+"""
+
+
+def slow_peer(listener):
+    """Answers after a second, then reads what there is."""
+    while True:
+        try:
+            s, _ = listener.accept()
+        except OSError:
+            return
+        time.sleep(1)
+        try:
+            s.sendall(bytes(50))
+            time.sleep(0.3)
+            s.sendall(bytes(50))
+            while s.recv(1 << 20):
+                pass
+        except OSError:
+            pass
+        s.close()
+
+
+@test
+def waiting_takes_no_cpu():
+    """A program that waits for a connection of its own sleeps."""
+    with socket.socket() as peer:
+        peer.bind(("127.0.0.1", 0))
+        peer.listen()
+        threading.Thread(target=slow_peer, args=(peer,), daemon=True).start()
+        port = str(peer.getsockname()[1])
+        with Server([PYTHON, "-c", WAITS, port], "-e") as s:
+            for how in ("recv", "read", "all", "splice", "send", "sendfile"):
+                before = cpu_seconds(s.process.pid)
+                a = s.get("/" + how)
+                check(a.status == 200 and 50 <= len(a.body) <= 100, how, a)
+                used = cpu_seconds(s.process.pid) - before
+                check(used < 0.5, how, "took", used, "s of CPU")
+        peer.shutdown(socket.SHUT_RDWR)
