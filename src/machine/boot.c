@@ -287,7 +287,8 @@ machine_until_ready(struct machine *m, struct tkvm_error *err,
 			return (boot_error(m, err, when));
 		}
 		l = find_listener(m);
-		if (l >= 0)
+		/* An open connection stays that of the one that it came to. */
+		if (l >= 0 && m->conn < 0)
 			m->listener = l;
 		if (l >= 0 || warm_conn_waits(m))
 			return (0);

@@ -201,3 +201,39 @@ def warm_and_a_second_listener():
         for _ in range(3):
             check(s.get_at(one) == b"%d 1" % one, "the first listener")
             check(s.get_at(two) == b"%d 2" % two, "the second listener")
+
+
+THREADS = """
+import socket, sys, threading
+def serve(l, port):
+    while True:
+        c, _ = l.accept()
+        while c.recv(65536):
+            c.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: %d\\r\\n\\r\\n%s" %
+                      (len(port), port.encode()))
+        c.close()
+ls = []
+for port in sys.argv[1:]:
+    l = socket.socket()
+    l.bind(("127.0.0.1", int(port)))
+    l.listen(16)
+    ls.append(l)
+threading.Thread(target=serve, args=(ls[1], sys.argv[2])).start()
+serve(ls[0], sys.argv[1])
+"""
+
+
+@test
+def warm_and_a_thread_for_each_listener():
+    """The first one's thread has the connection and waits there: it is the
+    first one's all the same."""
+    one, two = free_port(), free_port()
+    with Server([PYTHON, "-c", THREADS, str(one), str(two)], *WARM, listen="",
+                at=one) as s:
+        for _ in range(3):
+            for port in (one, two):
+                body = s.get_at(port)
+                check(body == b"%d" % port, port, body)
+        check(NOT_WARM not in log(s), log(s)[-300:])
+    with Server([PYTHON, "-c", THREADS, str(one), str(two)], *WARM) as s:
+        check(s.get("/").body == b"%d" % one, "--listen is the first one")
