@@ -39,13 +39,21 @@ warm_conn_waits(struct machine *m)
 	return (st.accepted && !st.closed && st.in == 0 && st.out == 0);
 }
 
+/* Some do not listen while they serve somebody. */
+static int
+still_listens(const struct machine *m)
+{
+
+	return (m->gk->ofd[m->listener].kind == GK_LISTENER);
+}
+
 int
 warm_conn_check(struct machine *m, struct tkvm_error *err)
 {
 	struct tkvm_fork f;
 	char buf[4096];
 
-	if (m->conn < 0 || warm_conn_waits(m))
+	if (m->conn < 0 || (warm_conn_waits(m) && still_listens(m)))
 		return (0);
 	machine_log(m, TKVM_LOG_WARN, "tenant \"%s\": the program does not "
 	    "wait for a request on a connection that is open "

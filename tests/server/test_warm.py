@@ -237,3 +237,28 @@ def warm_and_a_thread_for_each_listener():
         check(NOT_WARM not in log(s), log(s)[-300:])
     with Server([PYTHON, "-c", THREADS, str(one), str(two)], *WARM) as s:
         check(s.get("/").body == b"%d" % one, "--listen is the first one")
+
+
+ONCE = """
+import socket
+while True:
+    l = socket.socket()
+    l.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    l.bind(("127.0.0.1", %d))
+    l.listen(16)
+    c, _ = l.accept()
+    l.close()
+    while c.recv(65536):
+        c.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: 1\\r\\n\\r\\nx")
+    c.close()
+"""
+
+
+@test
+def warm_and_no_listener_left():
+    """It does not listen while it serves somebody."""
+    port = free_port()
+    with Server([PYTHON, "-c", ONCE % port], *WARM, listen="", at=port) as s:
+        for _ in range(3):
+            check(s.get("/").body == b"x", log(s)[-300:])
+        check(log(s).count(NOT_WARM) == 1, log(s)[-300:])
