@@ -125,8 +125,9 @@ static void
 listener_resume(struct srv *s, unsigned u)
 {
 
-	if (atomic_fetch_and(&s->paused, ~(1u << u)) & (1u << u))
-		(void)listener_add(s, u);
+	if ((atomic_fetch_and(&s->paused, ~(1u << u)) & (1u << u)) &&
+	    listener_add(s, u) != 0 && errno != EEXIST)
+		(void)atomic_fetch_or(&s->paused, 1u << u);	/* no memory */
 }
 
 /* Clients wait, and only we know why: say so, but not for each of them. */

@@ -328,3 +328,33 @@ def waiting_takes_no_cpu():
                 used = cpu_seconds(s.process.pid) - before
                 check(used < 0.5, how, "took", used, "s of CPU")
         peer.shutdown(socket.SHUT_RDWR)
+
+
+@test
+def no_descriptors_and_no_memory():
+    """The listener that had to wait is listened to again, even if epoll had no
+    memory for that at first."""
+    shim = os.environ.get("NOEPOLL_SO", "")
+    if not os.path.exists(shim):
+        raise Skip("no noepoll.so")
+    with Server([STATIC, "8080"], "-e", "-t", "1",
+                env={"LD_PRELOAD": shim}) as s:
+        n = sum(s.descriptors().values())
+        old = resource.prlimit(s.process.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(s.process.pid, resource.RLIMIT_NOFILE, (n, old[1]))
+        first = [s.connect(timeout=QUICK) for _ in range(4)]
+        for c in first:
+            c.sendall(b"GET")
+        deadline = time.monotonic() + QUICK
+        while "ulimit -n" not in s.tail():
+            check(time.monotonic() < deadline, "not a word:", s.tail())
+            time.sleep(0.1)
+        resource.prlimit(s.process.pid, resource.RLIMIT_NOFILE, old)
+        for c in first:
+            c.close()
+        time.sleep(4.5)         # until the usher has had its rounds
+        start = time.monotonic()
+        for _ in range(8):
+            check(s.get("/count").body == b"1", "the next request")
+        spent = time.monotonic() - start
+        check(spent < 3, "nobody is told of clients:", spent)
