@@ -560,8 +560,7 @@ tkvm_boot(const struct tkvm_options *opt, const volatile int *cancel,
 	if (machine_setup(m, err) == 0 &&
 	    machine_until_ready(m, err, "before it listened") == 0 &&
 	    warm_up(m, err) == 0 && warm_conn_open(m, err) == 0 &&
-	    machine_settle(m, err) == 0 && warm_conn_check(m, err) == 0 &&
-	    freeze(img, err) == 0) {
+	    machine_settle(m, err) == 0 && freeze(img, err) == 0) {
 		img->st.boot_s = (double)(host_mono() - t0) / NS;
 		return (img);
 	}

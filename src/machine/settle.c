@@ -84,6 +84,9 @@ settle(struct machine *m, struct settling *s, struct tkvm_error *err)
 		i = one_wake(m, s, wake, err);
 		if (i != 0)
 			return (i < 0 ? -1 : 0);
+		/* Now: later that would let the timer fire. */
+		if (warm_conn_check(m, err) != 0)
+			return (-1);
 	}
 	return (0);
 }

@@ -139,6 +139,45 @@ def warm_settled():
         check("timed out" in log(s) and NOT_WARM in log(s), log(s)[-300:])
 
 
+TICKS = """
+import socket, threading, time
+now = time.time()
+def tick():
+    global now
+    while True:
+        time.sleep(1)
+        now = time.time()
+threading.Thread(target=tick).start()
+l = socket.socket()
+l.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+l.bind(("127.0.0.1", 8080))
+l.listen(16)
+while True:
+    s, _ = l.accept()
+    s.settimeout(0.7)
+    try:
+        while s.recv(65536):
+            body = b"%f" % now
+            s.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: %d\\r\\n\\r\\n%s" %
+                      (len(body), body))
+    except TimeoutError:
+        pass
+    s.close()
+"""
+
+
+@test
+def warm_closed_before_a_tick():
+    """It closes what is idle before it is frozen in front of its next tick:
+    that tick is still the first thing in each request."""
+    with Server([PYTHON, "-c", TICKS], *WARM) as s:
+        time.sleep(3)
+        for _ in range(2):
+            old = time.time() - float(s.get("/").body)
+            check(old < 2, "its time is old by", old)
+        check(log(s).count(NOT_WARM) == 1, log(s)[-300:])
+
+
 @test
 def warm_with_those_that_will_not():
     """Who talks first, or closes what is idle, gets new connections."""
