@@ -278,8 +278,12 @@ int
 machine_until_ready(struct machine *m, struct tkvm_error *err,
     const char *when)
 {
+	uint64_t late = ~0UL, until;
 	int i, l;
 
+	/* Something may go on for ever while a connection is open. */
+	if (m->conn >= 0)
+		late = host_mono() + PATIENCE;
 	for (;;) {
 		if (machine_run(m, 0) == TKVM_RUN_GONE) {
 			if (err != NULL)
@@ -294,8 +298,9 @@ machine_until_ready(struct machine *m, struct tkvm_error *err,
 			return (0);
 		if (err != NULL)
 			err->code = TKVM_OK;
-		i = machine_wait(m, patience(m), err);
-		if (i > 0)
+		until = patience(m);
+		i = machine_wait(m, until < late ? until : late, err);
+		if (i > 0 && host_mono() < late)
 			continue;
 		if (m->conn >= 0 && m->err.code == TKVM_OK &&
 		    (err == NULL || err->code == TKVM_OK))

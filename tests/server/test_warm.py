@@ -13,8 +13,13 @@ NOT_WARM = "each request opens one"
 # One connection at a time; says how many it has accepted, how many requests
 # came on this one, and what it was told of its client then and now.
 SINGLE = """
-import socket, sys
+import socket, sys, threading, time
 HOW = %r
+def busy():
+    while True:
+        time.sleep(0.5)
+if HOW == "greets, busy":
+    threading.Thread(target=busy).start()
 l = socket.socket()
 l.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 l.bind(("127.0.0.1", 8080))
@@ -24,7 +29,7 @@ while True:
     s, peer = l.accept()
     accepted += 1
     s.settimeout(2 if HOW == "impatient" else None)
-    if HOW == "greets":
+    if HOW.startswith("greets"):
         s.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: 1\\r\\n\\r\\n-")
         if not s.recv(1):
             s.close()
@@ -181,8 +186,9 @@ def warm_closed_before_a_tick():
 @test
 def warm_with_those_that_will_not():
     """Who talks first, or closes what is idle, gets new connections."""
-    for how, want in (("greets", b"-"), ("closes", b"2 1 ")):
-        with Server(single(how), *WARM) as s:
+    for how, want in (("greets", b"-"), ("greets, busy", b"-"),
+                      ("closes", b"2 1 ")):
+        with Server(single(how), *WARM, "--max-boot-time=20") as s:
             for _ in range(3):
                 a = s.get("/")
                 check(a.status == 200 and a.body.startswith(want), how, a)
