@@ -12,8 +12,11 @@
 #include "config.h"
 
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
 
 #include "vmod_kvm.h"
 #include "vsb.h"
@@ -21,17 +24,48 @@
 #include "VSC_kvm.h"
 
 #define REFRESH		.1
+#define ROOM		(128 * 1024)	/* bytes and files to be left */
+#define ROOM_FILES	8
 
 #define ADD(t, f, n)	(void)__atomic_fetch_add(&(t)->vsc->f, (n),	\
 			    __ATOMIC_RELAXED)
 #define SET(t, f, n)	__atomic_store_n(&(t)->vsc->f, (n), __ATOMIC_RELAXED)
 
+/*
+ * Varnish keeps counters in a file of its working directory (our current one),
+ * and panics when that has no room.  A disk that is full is no reason to lose
+ * all requests at hand: so look first, and leave it some for its own.
+ */
+static int
+disk_full(void)
+{
+	struct statvfs s;
+	uintmax_t room;
+
+	if (statvfs(".", &s) != 0 || s.f_blocks == 0)
+		return (0);
+	room = geteuid() == 0 ? s.f_bfree : s.f_bavail;
+	if (room < ROOM / (s.f_frsize > 0 ? s.f_frsize : 1) + 1)
+		return (1);
+	return (s.f_files > 0 &&
+	    (geteuid() == 0 ? s.f_ffree : s.f_favail) < ROOM_FILES);
+}
+
+/* NULL with *err. */
 struct VSC_kvm *
-kvm_counters_new(VRT_CTX, struct kvm_tenant *t)
+kvm_counters_new(VRT_CTX, struct kvm_tenant *t, struct tkvm_error *err)
 {
 
 	CHECK_OBJ_NOTNULL(ctx, VRT_CTX_MAGIC);
 	CHECK_OBJ_NOTNULL(t, KVM_TENANT_MAGIC);
+	if (disk_full()) {
+		(void)snprintf(err->text, sizeof err->text, "tenant \"%.64s\": "
+		    "Varnish's working directory is full, there is no room for "
+		    "counters (free some there, or choose another one with "
+		    "varnishd -n)",
+		    t->name);
+		return (NULL);
+	}
 	return (VSC_kvm_New(NULL, &t->vsc_seg, "%s.%s", VCL_Name(ctx->vcl),
 	    t->name));
 }

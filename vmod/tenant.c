@@ -350,7 +350,7 @@ kvm_tenant_new(VRT_CTX, const struct tkvm_options *opt,
 	tenant_init_locks(t);
 	t->since = VTIM_real();
 	if (tenant_options(t, opt) == 0)
-		t->vsc = kvm_counters_new(ctx, t);
+		t->vsc = kvm_counters_new(ctx, t, err);
 	if (t->vsc != NULL)
 		t->dir = VRT_AddDirector(ctx, kvm_director_methods, t, "%s",
 		    t->name);

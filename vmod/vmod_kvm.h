@@ -215,7 +215,8 @@ extern const struct vfp kvm_vfp_text;
 
 enum kvm_outcome { KVM_OUT_OK, KVM_OUT_ERROR, KVM_OUT_ABANDONED };
 
-struct VSC_kvm *kvm_counters_new(VRT_CTX, struct kvm_tenant *);
+struct VSC_kvm *kvm_counters_new(VRT_CTX, struct kvm_tenant *,
+    struct tkvm_error *);
 void kvm_counters_state(struct kvm_tenant *, enum kvm_state);
 void kvm_counters_boot(struct kvm_tenant *, int booted, int failed);
 void kvm_counters_image(struct kvm_tenant *, const struct tkvm_image *);

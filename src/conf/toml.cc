@@ -8,6 +8,7 @@
  * too.
  */
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdint>
 #include <cstdio>
@@ -73,6 +74,7 @@ extern "C" {
 namespace {
 
 constexpr size_t max_file = 16 << 20;
+constexpr unsigned max_parts = 16;	/* of a key; tenants.NAME.option has 3 */
 
 /* What is being read, for the front of errors. */
 struct reader {
@@ -325,6 +327,55 @@ read_file(const char *file, std::string &text, tkvm_error *err)
 	return (0);
 }
 
+/* Where the string ends that begins here: behind it, or at the line's end. */
+size_t
+string_end(std::string_view text, size_t i)
+{
+	const char q = text[i];
+	const bool lines = text.substr(i, 3) == std::string(3, q);
+
+	for (i += lines ? 3 : 1; i < text.size(); i++) {
+		if (text[i] == '\\' && q == '"')
+			i++;
+		else if (text[i] == '\n' && !lines)
+			return (i);
+		else if (text[i] == q && !lines)
+			return (i + 1);
+		else if (text[i] == q &&
+		    text.substr(i, 3) == std::string(3, q))
+			/* up to two more are the string's, in front of them */
+			return (std::min(text.find_first_not_of(q, i),
+			    text.size()));
+	}
+	return (text.size());
+}
+
+/*
+ * The line of a key of too many parts, or 0.  Each is a table in a table, and
+ * toml++ goes down into them without a limit, unlike into values.
+ */
+unsigned
+deep_line(std::string_view text)
+{
+	unsigned line = 1, dots = 0;
+	size_t i = 0, end;
+
+	while (i < text.size()) {
+		end = i + 1;
+		if (text[i] == '#')
+			end = std::min(text.find('\n', i), text.size());
+		else if (text[i] == '"' || text[i] == '\'')
+			end = string_end(text, i);
+		else if (strchr("=,[]{}\n", text[i]) != nullptr)
+			dots = 0;
+		else if (text[i] == '.' && ++dots >= max_parts)
+			return (line);
+		for (; i < end; i++)
+			line += text[i] == '\n';
+	}
+	return (0);
+}
+
 toml::parse_result
 read_text(std::string_view text)
 {
@@ -362,7 +413,11 @@ doubtful_line(const std::string &text)
 int
 parse(const reader &r, const std::string &text, toml::table &out)
 {
+	const unsigned deep = deep_line(text);
 
+	if (deep != 0)
+		return (err_set(r.err, TKVM_E_CONFIG, "%s:%u: a key of more "
+		    "than %u parts", r.file, deep, max_parts));
 	try {
 		toml::parse_result res = read_text(text);
 

@@ -234,6 +234,32 @@ test_checks(void **state)
 	    "allow-all allows it already, use one of them");
 }
 
+#define PARTS	400000
+
+/* Each part of a key is a table in a table: enough of them took the stack. */
+static void
+too_deep(void)
+{
+	static const char *const in_front[] = {
+		"", "[", "[[", "a = \"\"\"b\"\"\"\"\na.b = [ ''' ' # '''', { ",
+		"a = \"[\\\"\" # \"\n\".\".",
+	};
+	const size_t size = 2 * PARTS + 100;
+	char *text = malloc(size), *p;
+	unsigned u, v;
+
+	assert_non_null(text);
+	for (u = 0; u < sizeof in_front / sizeof *in_front; u++) {
+		p = stpcpy(text, in_front[u]);
+		for (v = 0; v < PARTS; v++)
+			p = stpcpy(p, "a.");
+		(void)strcpy(p, "a = 1\n");
+		bad(text, u < 3 ? ":1: a key of more than 16 parts" :
+		    ":2: a key of more than 16 parts");
+	}
+	free(text);
+}
+
 static void
 test_syntax(void **state)
 {
@@ -252,6 +278,7 @@ test_syntax(void **state)
 	bad_at("\nx = 01'o-4o-=m" U29 U29 U29 U29 " 8 a\n", 2);
 	bad_at("\xc3\xa4 = 1\n", 1);
 	bad_at("[\xc4\x97]\n", 1);
+	too_deep();
 	bad("[tenants.x]\n" SH "cwd = \"/\xc3\xa4\"\n",
 	    ":3: tenant \"x\": cwd: /\xc3\xa4: no such folder");
 	assert_int_equal(tenants_read("/nowhere/x", &set, &err), -1);
