@@ -49,12 +49,31 @@ struct tkvm_pool {
 	struct tkvm_fork *parked;	/* not reset yet; they count as busy */
 	uint64_t	ticket;		/* the last one that was parked */
 	struct tkvm_fork *broken;	/* to be destroyed */
+	unsigned	nbroken;
 	struct waiter	*first, **last;	/* the queue */
 	unsigned	want;
 	struct tkvm_pool_stats st;
 };
 
 /* ---- the helper -------------------------------------------------------------------------- */
+
+/* With the lock: it is the helper's now, which destroys it. */
+static void
+leave_out(struct tkvm_pool *p, struct tkvm_fork *f)
+{
+
+	f->next = p->broken;
+	p->broken = f;
+	p->nbroken++;
+}
+
+/* With the lock: those that serve, or will when they are given back. */
+static unsigned
+in_service(const struct tkvm_pool *p)
+{
+
+	return (p->st.forks - p->nbroken);
+}
 
 /* Called with the lock: give a ready fork to who waits longest, or keep it. */
 static void
@@ -109,6 +128,7 @@ destroy(struct tkvm_pool *p, struct tkvm_fork *f)
 	p->st.sum.private_pages -= pages;
 	p->st.destroyed++;
 	p->st.forks--;
+	p->nbroken--;
 	(void)pthread_mutex_unlock(&p->mtx);
 }
 
@@ -162,11 +182,9 @@ one_more(struct tkvm_pool *p)
 	p->st.created++;
 	tell_stats(p, f);
 	offer(p, f);
-	f = p->st.forks > p->want ? stale(p, 1) : NULL;
-	if (f != NULL) {
-		f->next = p->broken;
-		p->broken = f;
-	}
+	f = in_service(p) > p->want ? stale(p, 1) : NULL;
+	if (f != NULL)
+		leave_out(p, f);
 }
 
 static void *
@@ -499,8 +517,7 @@ retire(struct tkvm_pool *p, struct tkvm_fork *f, int failed)
 	tell_stats(p, f);
 	if (failed && p->opt->ephemeral)
 		p->st.reset_failures++;
-	f->next = p->broken;
-	p->broken = f;
+	leave_out(p, f);
 	(void)pthread_cond_signal(&p->work);
 }
 
@@ -593,7 +610,7 @@ tkvm_pool_give(struct tkvm_pool *p, struct tkvm_fork **pf, int broken)
 	p->st.busy--;
 	/* One of the image before goes when there is another for it. */
 	if (broken || failed ||
-	    (f->image != p->image && p->st.forks > p->want)) {
+	    (f->image != p->image && in_service(p) > p->want)) {
 		retire(p, f, failed);
 	} else {
 		tell_stats(p, f);

@@ -22,7 +22,8 @@ struct xfer {
 	struct conn	*c;
 	struct tkvm_fork *fork;
 	struct tkvm_exchange *ex;
-	double		deadline;
+	int64_t		start;		/* ms */
+	double		deadline;	/* client_deadline(); 0: not asked */
 	int		answered;	/* a header went out */
 	int		chunked;	/* its body has chunks */
 	int		to_eof;		/* ... or ends by closing */
@@ -110,15 +111,16 @@ send_piece(struct xfer *x, const char *p, size_t n)
 }
 
 /*
- * A client may be waited for as long as a machine may run for it.  Most need
- * no wait, and nobody looks at the clock for them.
+ * A client may be waited for until the machine's own time is over.  Most need
+ * no wait, and the coarse clock will do.
  */
 static double
 client_deadline(struct xfer *x)
 {
 
 	if (x->deadline == 0)
-		x->deadline = mono_now() + x->w->srv->opt->max_request_time;
+		x->deadline = (double)x->start * 1e-3 +
+		    x->w->srv->opt->max_request_time;
 	return (x->deadline);
 }
 
@@ -456,6 +458,7 @@ serve(struct worker *w, struct conn *c)
 	if (queued > 0)
 		(void)atomic_fetch_add(&s->n.queue_us,
 		    (uint64_t)(queued * 1e6));
+	x.start = mono_ms();
 	if (x.fork != NULL)
 		ph = exchange(&x);
 	else if (x.err.code == TKVM_E_BUSY)
