@@ -34,7 +34,6 @@
 #define GK_NBUF		128		/* ring buffers */
 #define GK_BUFSZ	(256 * 1024)	/* one ring buffer, a power of two */
 #define GK_PIPESZ	(64 * 1024)	/* what a pipe holds, pipe(7) */
-#define GK_BACKLOG	16		/* connections waiting for accept */
 
 /* Answers besides 0... and -errno (-1 ... -4095) */
 #define GK_NOTMINE	(-0x7777L)	/* the VMM has to answer it */
@@ -78,6 +77,9 @@ struct gk_addr {
 	uint8_t		sa[110];
 };
 
+/* SO_RCVTIMEO, SO_SNDTIMEO in .timeo */
+enum { GK_RCV, GK_SND };
+
 /* An open file description. */
 struct gk_ofd {
 	uint8_t		kind;		/* enum gk_kind */
@@ -97,16 +99,19 @@ struct gk_ofd {
 			uint16_t	domain, type;
 			uint16_t	proto, nqueue;
 			uint32_t	backlog;
-			uint16_t	queue1[GK_BACKLOG]; /* ofd index + 1 */
+			uint16_t	first1, last1;	/* the accept queue */
 			uint16_t	addr1;	/* own: gk->addr[] + 1 */
 			uint16_t	linger;	/* SO_LINGER's seconds */
 			uint32_t	opts;	/* SO_REUSEADDR and friends */
 			uint32_t	sndbuf, rcvbuf;	/* as asked for; or 0 */
-			/* The rest is GK_DGRAM's. */
-			uint16_t	paddr1;	/* connected to */
+			/* GK_DGRAM: connected to; TCP: waits for room there */
+			uint16_t	paddr1;
 			uint16_t	err;	/* SO_ERROR */
-			uint32_t	rcvtimeo;	/* ms; 0: none */
-			struct gk_ring	rx;	/* from the first one on */
+			uint32_t	timeo[2]; /* GK_RCV, GK_SND: ms; or 0 */
+			/* GK_DGRAM, from the first one on */
+			struct gk_ring	rx;
+			/* TCP: whose room it waits for; it knows that */
+			uint16_t	late1, told;
 		} sock;
 		struct {		/* GK_CONN, GK_PAIR */
 			uint16_t	peer1;	/* GK_PAIR: other ofd + 1 */
@@ -115,11 +120,14 @@ struct gk_ofd {
 			uint16_t	paddr1;	/* the peer's */
 			uint16_t	orphan;	/* closed, bytes left */
 			uint16_t	accepted; /* left the accept queue */
-			uint16_t	dropped; /* gk_conn_drop was called */
+			uint16_t	dropped; /* cut off, or all over */
 			uint16_t	err;	/* pending error (SO_ERROR) */
 			uint16_t	linger;
+			uint16_t	fresh;	/* connect(2) is to say so */
+			uint16_t	next1;	/* in the accept queue */
 			uint32_t	opts;
 			uint32_t	sndbuf, rcvbuf;
+			uint32_t	timeo[2];
 			uint32_t	id;	/* GK_CONN: the VMM's number */
 			struct gk_ring	rx;
 			struct gk_ring	tx;	/* GK_CONN; a pair writes to
@@ -169,7 +177,7 @@ struct gk_epi {
 	uint64_t	data;
 };
 
-#define GK_NADDR	128		/* shared by reference count */
+#define GK_NADDR	512		/* shared by reference count */
 #define GK_NSCM		16		/* messages with descriptors in flight */
 #define GK_SCM_MAX	253		/* descriptors in one, as on Linux */
 
@@ -181,6 +189,8 @@ struct gk_scm {
 	uint16_t	ofd1[GK_SCM_MAX];
 	uint16_t	pad;
 };
+
+#define GK_NRND		256		/* random bytes of the VMM's */
 
 /* A FUTEX_WAKE that the blob has answered and the VMM is to do */
 #define GK_NWAKE	16
@@ -206,12 +216,20 @@ struct gk {
 	uint32_t	hi_addr, hi_scm;
 	uint32_t	next_port;	/* for bind to port 0 */
 	uint64_t	buf_used[GK_NBUF / 64];
-	uint32_t	nwake, wake_pad;
+	uint32_t	nwake;
+	uint32_t	nlate;		/* TCP waiting for room in a queue */
 	struct gk_wake	wake[GK_NWAKE];
 	/* Entries of vvar.fwait[] that they will find */
 	uint64_t	fwait_taken[GK_NFWAIT / 64];
 	uint32_t	hi_watch, cookie;	/* inotify's */
 	uint32_t	fd_max;		/* RLIMIT_NOFILE, at most GK_NFD */
+	/* What the blob may change of the process: machine/inside.c */
+	uint32_t	sig_quiet;	/* sigmask is that of the thread */
+	uint64_t	sigmask;
+	uint64_t	brk_start, brk;
+	/* getrandom(2) in the blob takes the last ones, and wipes them. */
+	uint32_t	nrnd;
+	uint8_t		rnd[GK_NRND];
 	struct gk_fd	fd[GK_NFD] __attribute__((aligned(4096)));
 	struct gk_addr	addr[GK_NADDR] __attribute__((aligned(4096)));
 	uint8_t		addr_used[GK_NADDR];	/* references */
@@ -360,6 +378,8 @@ int64_t gk_fifo_fd(struct gk_ctx *, uint32_t end1, uint32_t flags);
 
 /* The file that named this Unix socket is no more: nobody finds it by that. */
 void gk_name_gone(struct gk *, uint32_t ofd, uint32_t addr1);
+/* Does a Unix socket have this name?  For those without a file in memory */
+int gk_name_bound(struct gk *, const char *path, size_t len);
 
 /* ---- gk_inotify.c ------------------------------------------------------- */
 
@@ -376,6 +396,12 @@ void gk_inotify_event(struct gk_ctx *, uint64_t file, uint32_t mask,
 
 /* Is this (IP) address one of the guest's own? */
 int gk_dgram_local(const void *sa, size_t salen);
+/*
+ * A datagram from a socket of the host's (its address is from, of the same
+ * family) for one inside: 0: nobody is there.
+ */
+int gk_dgram_deliver(struct gk_ctx *, const void *to, const void *from,
+    const void *buf, size_t len);
 /* Connect to an address of its own where nobody is; 0 or -errno. */
 int64_t gk_dgram_connect_ip(struct gk_ctx *, uint32_t ofd, const void *sa);
 

@@ -85,6 +85,7 @@ enum {
 	GKA_ENOSPC = 28,
 	GKA_ESPIPE = 29,
 	GKA_EPIPE = 32,
+	GKA_EDOM = 33,
 	GKA_ELOOP = 40,
 	GKA_ENOTSOCK = 88,
 	GKA_EDESTADDRREQ = 89,
@@ -101,7 +102,10 @@ enum {
 	GKA_EISCONN = 106,
 	GKA_ENOTCONN = 107,
 	GKA_ETOOMANYREFS = 109,
-	GKA_ECONNREFUSED = 111
+	GKA_ETIMEDOUT = 110,
+	GKA_ECONNREFUSED = 111,
+	GKA_EALREADY = 114,
+	GKA_EINPROGRESS = 115
 };
 
 /* open(2), fcntl(2), close_range(2), preadv2(2) */
@@ -285,7 +289,10 @@ enum {
 #define GKA_TCP_FASTOPEN_CONN	30	/* TCP_FASTOPEN_CONNECT */
 #define GKA_TCP_INFO_SIZE	248
 #define GKA_TCP_ESTABLISHED	1
+#define GKA_TCP_SYN_SENT	2
+#define GKA_TCP_FIN_WAIT2	5
 #define GKA_TCP_CLOSE		7
+#define GKA_TCP_CLOSE_WAIT	8
 #define GKA_TCP_LISTEN		10
 
 /* epoll(7), poll(2): one set of bits for both */

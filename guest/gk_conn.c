@@ -11,9 +11,6 @@
 
 #include "gk_priv.h"
 
-#define GK_SHUT_FIN	1	/* ring.shut: the end came in order */
-#define GK_SHUT_RST	2	/* ... or with gk_conn_drop */
-
 static struct gk_ofd *
 gk_conn_find(struct gk *gk, uint32_t ofd, uint32_t id)
 {
@@ -149,6 +146,8 @@ gk_conn_make(struct gk_ctx *ctx, struct gk_ofd *l, uint32_t id,
 	o->u.conn.linger = GK_RD(l->u.sock.linger);
 	o->u.conn.sndbuf = GK_RD(l->u.sock.sndbuf);
 	o->u.conn.rcvbuf = GK_RD(l->u.sock.rcvbuf);
+	o->u.conn.timeo[GK_RCV] = GK_RD(l->u.sock.timeo[GK_RCV]);
+	o->u.conn.timeo[GK_SND] = GK_RD(l->u.sock.timeo[GK_SND]);
 	o->u.conn.id = id;
 	if (gk_conn_names(gk, o, GK_RD(l->u.sock.addr1), sa, salen) ||
 	    gk_ring_new(gk, &o->u.conn.rx, GK_BUFSZ) ||
@@ -164,23 +163,17 @@ gk_conn_open(struct gk_ctx *ctx, uint32_t listener, uint32_t id,
     const void *sa, size_t salen)
 {
 	struct gk_ofd *l;
-	uint32_t n, max;
 	int idx;
 
 	l = gk_ofd_kind(ctx->gk, listener, GK_LISTENER);
 	if (l == NULL)
 		return (-GKA_EINVAL);
-	n = GK_RD(l->u.sock.nqueue);
-	max = GK_RD(l->u.sock.backlog);
-	/* Linux lets one more in than the backlog says. */
-	if (n >= GK_BACKLOG || n > max)
+	if (gk_queue_full(l))
 		return (-GKA_EAGAIN);
 	idx = gk_conn_make(ctx, l, id, sa, salen);
 	if (idx < 0)
 		return (idx);
-	GK_WR(l->u.sock.queue1[n], (uint16_t)(idx + 1));
-	GK_WR(l->u.sock.nqueue, (uint16_t)(n + 1));
-	gk_event(ctx->gk, l, GKA_EPOLLIN);
+	gk_queue_push(ctx->gk, l, (uint32_t)idx);
 	return (idx);
 }
 

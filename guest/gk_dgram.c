@@ -40,40 +40,6 @@ gk_ip_same(const struct gk_ip *a, const struct gk_ip *b)
 	return (a->port == b->port && gk_same(a->ip, b->ip, 16));
 }
 
-/* "Any" as a destination or a source is the loopback address. */
-static void
-gk_ip_concrete(struct gk_ip *ip)
-{
-
-	if (!ip->any)
-		return;
-	gk_zero(ip->ip, sizeof(ip->ip));
-	if (ip->v6) {
-		ip->ip[15] = 1;
-	} else {
-		ip->ip[10] = ip->ip[11] = 0xff;
-		ip->ip[12] = 127;
-		ip->ip[15] = 1;
-	}
-	ip->any = 0;
-}
-
-/* As a socket of this family sees it: IPv4 in a dual-stack one is mapped. */
-static size_t
-gk_ip_write(const struct gk_ip *ip, uint16_t domain, uint8_t *sa)
-{
-
-	gk_zero(sa, 28);
-	gk_copy(sa, &domain, sizeof(domain));
-	gk_copy(sa + 2, &ip->port, sizeof(ip->port));
-	if (domain == GKA_AF_INET6) {
-		gk_copy(sa + 8, ip->ip, 16);
-		return (28);
-	}
-	gk_copy(sa + 4, ip->ip + 12, 4);
-	return (16);
-}
-
 /* The receiver of a datagram; one that is connected to the sender first. */
 static uint32_t
 gk_dgram_find(struct gk *gk, const struct gk_ip *to, const struct gk_ip *from)
@@ -115,28 +81,42 @@ gk_dgram_local(const void *sa, size_t len)
 
 /* ---- send --------------------------------------------------------------- */
 
-/* Into its ring, which it gets with the first one.  0: no room */
+/* Room in its ring, which it gets with the first one.  0: none */
 static int64_t
-gk_dgram_put(struct gk_ctx *ctx, uint32_t to, const struct gk_name *from,
-    struct gk_iter *it)
+gk_dgram_head(struct gk_ctx *ctx, struct gk_ring *r,
+    const struct gk_name *from, uint64_t len, struct gk_view *v)
 {
-	struct gk_ofd *o = &ctx->gk->ofd[to];
-	struct gk_ring *r = &o->u.sock.rx;
-	struct gk_dgram h = { (uint32_t)it->total, (uint32_t)from->len };
+	struct gk_dgram h = { (uint32_t)len, (uint32_t)from->len };
 	uint16_t shut = GK_RD(r->shut);
-	struct gk_view v;
 
 	if (GK_RD(r->buf1) == 0) {
 		if (gk_ring_new(ctx->gk, r, GK_BUFSZ))
 			return (-GKA_ENOBUFS);
 		GK_WR(r->shut, shut);
 	}
-	if (gk_ring_view(ctx->gk, r, &v) ||
-	    sizeof(h) + h.namelen + (uint64_t)h.len > v.space)
+	if (gk_ring_view(ctx->gk, r, v) ||
+	    sizeof(h) + h.namelen + (uint64_t)h.len > v->space)
 		return (0);
-	(void)gk_view_push(ctx, &v, &h, sizeof(h));
-	(void)gk_view_push(ctx, &v, from->sa, h.namelen);
-	if (gk_view_fill(ctx, &v, it, h.len) < h.len)
+	(void)gk_view_push(ctx, v, &h, sizeof(h));
+	(void)gk_view_push(ctx, v, from->sa, h.namelen);
+	return (1);
+}
+
+/* Into its ring.  0: no room */
+static int64_t
+gk_dgram_put(struct gk_ctx *ctx, uint32_t to, const struct gk_name *from,
+    struct gk_iter *it)
+{
+	struct gk_ofd *o = &ctx->gk->ofd[to];
+	struct gk_ring *r = &o->u.sock.rx;
+	uint64_t len = it->total;
+	struct gk_view v;
+	int64_t ret;
+
+	ret = gk_dgram_head(ctx, r, from, len, &v);
+	if (ret != 1)
+		return (ret);
+	if (gk_view_fill(ctx, &v, it, len) < len)
 		return (-GKA_EFAULT);
 	gk_ring_wrote(r, &v);
 	gk_event(ctx->gk, o, GKA_EPOLLIN);
@@ -220,10 +200,7 @@ gk_dgram_udp(struct gk_ctx *ctx, struct gk_end *e, const struct gk_name *to,
 	if (r != 0)
 		return (r);
 	/* As the receiver sees it: of the family that it was sent with */
-	if (own.any) {
-		own.v6 = dst.ip[10] != 0xff;
-		gk_ip_concrete(&own);
-	}
+	gk_ip_source(&own, &dst);
 	peer = gk_dgram_find(ctx->gk, &dst, &own);
 	if (peer >= GK_NOFD) {
 		if (e->name != NULL)
@@ -237,6 +214,38 @@ gk_dgram_udp(struct gk_ctx *ctx, struct gk_end *e, const struct gk_name *to,
 	/* What does not fit is lost, as ever with UDP. */
 	r = gk_dgram_put(ctx, peer, &from, it);
 	return (r == -GKA_EFAULT ? r : n);
+}
+
+int
+gk_dgram_deliver(struct gk_ctx *ctx, const void *to, const void *from,
+    const void *buf, size_t len)
+{
+	struct gk_ip dst, own;
+	struct gk_name name;
+	struct gk_ofd *o;
+	struct gk_view v;
+	uint16_t family;
+	uint32_t peer;
+
+	if (len > GK_UDP_MAX)
+		return (0);
+	gk_copy(&family, to, sizeof(family));
+	gk_ip_parse(to, family, 0, &dst);
+	gk_ip_parse(from, family, 0, &own);
+	gk_ip_concrete(&dst);
+	gk_ip_source(&own, &dst);
+	peer = gk_dgram_find(ctx->gk, &dst, &own);
+	if (peer >= GK_NOFD)
+		return (0);
+	o = &ctx->gk->ofd[peer];
+	name.len = gk_ip_write(&own, GK_RD(o->u.sock.domain), name.sa);
+	/* What does not fit is lost here, too. */
+	if (gk_dgram_head(ctx, &o->u.sock.rx, &name, len, &v) == 1) {
+		(void)gk_view_push(ctx, &v, buf, len);
+		gk_ring_wrote(&o->u.sock.rx, &v);
+		gk_event(ctx->gk, o, GKA_EPOLLIN);
+	}
+	return (1);
 }
 
 static int64_t
@@ -285,7 +294,7 @@ gk_dgram_out(struct gk_ctx *ctx, struct gk_end *e, struct gk_iter *it)
 static int64_t
 gk_dgram_none(struct gk_ctx *ctx, struct gk_end *e)
 {
-	uint32_t ms = GK_RD(e->o->u.sock.rcvtimeo);
+	uint32_t ms = GK_RD(e->o->u.sock.timeo[GK_RCV]);
 	int64_t r;
 
 	r = gk_dgram_error(e);
@@ -379,8 +388,7 @@ gk_dgram_connect_ip(struct gk_ctx *ctx, uint32_t idx, const void *sa)
 	gk_ip_parse(sa, domain, 0, &ip);
 	gk_ip_concrete(&ip);
 	if (own.any) {
-		own.v6 = ip.ip[10] != 0xff;
-		gk_ip_concrete(&own);
+		gk_ip_source(&own, &ip);
 		n = gk_ip_write(&own, domain, buf);
 		a1 = gk_addr_get(gk, buf, n);
 		if (a1 == 0)

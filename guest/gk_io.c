@@ -104,7 +104,7 @@ gk_in_end(struct gk_end *e, struct gk_ring *r)
 	if (e->kind == GK_PIPE_R)
 		return (shut ? 0 : 1);
 	/* TCP: what comes after the peer's FIN does not matter. */
-	if (e->kind == GK_CONN && (shut & 1))
+	if ((e->kind == GK_CONN || gk_is_tcp(e->o)) && (shut & GK_SHUT_FIN))
 		return (0);
 	err = GK_RD(e->o->u.conn.err);
 	if (err != 0) {
@@ -118,7 +118,9 @@ static int64_t
 gk_must_wait(struct gk_ctx *ctx, struct gk_end *e, uint64_t done)
 {
 
-	if (e->nonblock)
+	gk_wait_timeo(ctx, e->timeo);
+	/* What it was when the call began, whatever is set now */
+	if (e->nonblock || gk_wait_over(ctx) == 0)
 		return (done > 0 ? (int64_t)done : -GKA_EAGAIN);
 	ctx->progress = done;
 	return (GK_BLOCK);
@@ -203,7 +205,8 @@ gk_in_stream(struct gk_ctx *ctx, struct gk_end *e, struct gk_ring *r,
 	if (e->kind == GK_PAIR)
 		n = gk_scm_recv(ctx, e, v.tail, n);
 	got = n;
-	if (e->kind == GK_CONN && (e->flags & GKA_MSG_TRUNC))
+	if ((e->flags & GKA_MSG_TRUNC) &&
+	    (e->kind == GK_CONN || gk_is_tcp(e->o)))
 		v.tail += (uint32_t)n;
 	else
 		got = gk_view_drain(ctx, &v, it, n);
@@ -217,15 +220,34 @@ gk_in_stream(struct gk_ctx *ctx, struct gk_end *e, struct gk_ring *r,
 	return ((int64_t)done);
 }
 
+/* A connection to the client waits for ever: what is on the other side of it
+ * may be frozen, and who waits for a request is not to wake by himself. */
+static uint32_t
+gk_timeo(struct gk_end *e, unsigned dir)
+{
+
+	if (e->kind == GK_SOCKET)
+		return (GK_RD(e->o->u.sock.timeo[dir]));
+	return (e->kind == GK_PAIR ? GK_RD(e->o->u.conn.timeo[dir]) : 0);
+}
+
 int64_t
 gk_input(struct gk_ctx *ctx, struct gk_end *e, struct gk_iter *it)
 {
 	struct gk_ring *r;
 	uint32_t writer;
+	int64_t err;
+
+	e->timeo = gk_timeo(e, GK_RCV);
 
 	switch (e->kind) {
 	case GK_SOCKET:
 	case GK_LISTENER:
+		if (gk_connecting(e->o))
+			return (gk_must_wait(ctx, e, 0));
+		err = gk_conn_error(e->o);
+		if (err != 0)
+			return (err);
 		return (GK_RD(e->o->u.sock.domain) == GKA_AF_UNIX ?
 		    -GKA_EINVAL : -GKA_ENOTCONN);
 	case GK_DGRAM:
@@ -257,9 +279,13 @@ static int64_t
 gk_out_broken(struct gk_ctx *ctx, struct gk_end *e, uint64_t done)
 {
 	int framed = gk_is_framed(e->o);
+	int64_t err;
 
 	if (gk_in_blob(ctx))
 		return (GK_NOTMINE);	/* a signal may be due */
+	err = done == 0 ? gk_conn_error(e->o) : 0;
+	if (err != 0 && err != -GKA_EPIPE)
+		return (err);
 	/* A pipe signals even if a part went; a socket only if nothing did. */
 	if (!framed && !(e->flags & GKA_MSG_NOSIGNAL) &&
 	    (done == 0 || e->kind == GK_PIPE_W))
@@ -303,6 +329,16 @@ gk_out_message(struct gk_ctx *ctx, struct gk_end *e, struct gk_ring *r,
 	return (len);
 }
 
+/* Has it, or its reader, said that no more will come through? */
+static int
+gk_out_shut(struct gk_ofd *o, unsigned kind, struct gk_ring *r)
+{
+
+	if (gk_is_tcp(o))
+		return (GK_RD(o->u.conn.tx.shut) || GK_RD(o->u.conn.dropped));
+	return (kind != GK_PIPE_W && GK_RD(r->shut));
+}
+
 static int64_t
 gk_out_stream(struct gk_ctx *ctx, struct gk_end *e, struct gk_ring *r,
     struct gk_iter *it, uint32_t reader)
@@ -312,8 +348,7 @@ gk_out_stream(struct gk_ctx *ctx, struct gk_end *e, struct gk_ring *r,
 
 	done = GK_MIN(ctx->progress, total);
 	gk_iter_skip(ctx, it, done);
-	if (gk_ring_view(ctx->gk, r, &v) ||
-	    (GK_RD(r->shut) && e->kind != GK_PIPE_W))
+	if (gk_ring_view(ctx->gk, r, &v) || gk_out_shut(e->o, e->kind, r))
 		return (gk_out_broken(ctx, e, done));
 	n = GK_MIN(v.space, total - done);
 	/* pipe(7): up to PIPE_BUF bytes go at once or not at all */
@@ -339,10 +374,15 @@ gk_output(struct gk_ctx *ctx, struct gk_end *e, struct gk_iter *it)
 {
 	struct gk_ring *r;
 	uint32_t reader;
+	uint64_t done;
+	int64_t n;
 
+	e->timeo = gk_timeo(e, GK_SND);
 	switch (e->kind) {
 	case GK_SOCKET:
 	case GK_LISTENER:
+		if (gk_connecting(e->o))
+			return (gk_must_wait(ctx, e, 0));
 		if (GK_RD(e->o->u.sock.domain) == GKA_AF_UNIX)
 			return (-GKA_ENOTCONN);
 		return (gk_out_broken(ctx, e, 0));
@@ -364,9 +404,14 @@ gk_output(struct gk_ctx *ctx, struct gk_end *e, struct gk_iter *it)
 		return (-GKA_EINVAL);
 	}
 	r = gk_ring_out(ctx->gk, e->idx, e->kind, &reader);
-	if (r == NULL)
-		return (gk_out_broken(ctx, e, GK_MIN(ctx->progress,
-		    it->total)));
+	if (r == NULL || (GK_RD(r->shut) & GK_SHUT_RD)) {
+		done = GK_MIN(ctx->progress, it->total);
+		n = gk_tcp_late(ctx->gk, e->o, reader, it->total - done);
+		if (n >= 0)
+			return ((int64_t)done + n);
+		if (r == NULL)
+			return (gk_out_broken(ctx, e, done));
+	}
 	if (gk_is_framed(e->o))
 		return (gk_out_message(ctx, e, r, it, reader));
 	return (gk_out_stream(ctx, e, r, it, reader));
@@ -384,6 +429,7 @@ gk_end_get(struct gk_ctx *ctx, struct gk_end *e, uint64_t fd, uint32_t flags)
 	e->kind = GK_RD(e->o->kind);
 	if (e->kind == GK_HOST || (e->kind == GK_DGRAM && gk_in_blob(ctx)))
 		return (GK_NOTMINE);
+	e->timeo = 0;
 	e->flags = flags;
 	e->oflags = 0;
 	e->ctl = NULL;
@@ -546,6 +592,7 @@ gk_ofd_write(struct gk_ctx *ctx, uint32_t ofd, const void *src, size_t len)
 	struct gk_ring *r;
 	uint32_t reader;
 	unsigned kind;
+	int64_t err;
 
 	if (ofd >= GK_NOFD)
 		return (-GKA_EINVAL);
@@ -554,9 +601,15 @@ gk_ofd_write(struct gk_ctx *ctx, uint32_t ofd, const void *src, size_t len)
 	    gk_is_framed(&gk->ofd[ofd]))
 		return (-GKA_EINVAL);
 	r = gk_ring_out(gk, ofd, kind, &reader);
+	err = r == NULL || (GK_RD(r->shut) & GK_SHUT_RD) ?
+	    gk_tcp_late(gk, &gk->ofd[ofd], reader, len) : -1;
+	if (err >= 0)
+		return (err);
 	if (r == NULL || gk_ring_view(gk, r, &v) ||
-	    (GK_RD(r->shut) && kind != GK_PIPE_W))
-		return (-GKA_EPIPE);
+	    gk_out_shut(&gk->ofd[ofd], kind, r)) {
+		err = gk_conn_error(&gk->ofd[ofd]);
+		return (err != 0 ? err : -GKA_EPIPE);
+	}
 	len = GK_MIN(len, v.space);
 	if (len == 0)
 		return (-GKA_EAGAIN);

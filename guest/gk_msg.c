@@ -37,7 +37,7 @@ gk_send(struct gk_ctx *ctx, struct gk_end *e, struct gk_iter *it, int named)
 
 	if (e->flags & GKA_MSG_OOB)
 		return (-GKA_EOPNOTSUPP);
-	if (named && e->kind == GK_PAIR)	/* TCP ignores the name */
+	if (named && e->kind == GK_PAIR && !gk_is_tcp(e->o))
 		return (gk_is_framed(e->o) &&
 		    GK_RD(e->o->u.conn.type) == GKA_SOCK_DGRAM ?
 		    -GKA_ECONNREFUSED : -GKA_EISCONN);
@@ -76,13 +76,17 @@ gk_name_in(struct gk_ctx *ctx, struct gk_end *e, struct gk_name *name,
     uint64_t ua, uint32_t len)
 {
 
-	if (e->kind != GK_DGRAM || ua == 0 || len == 0)
+	if (ua == 0 || len == 0)
 		return (0);
-	if (len < 2 || len > sizeof(name->sa))
+	if (len > sizeof(name->sa))
 		return (-GKA_EINVAL);
 	gk_zero(name, sizeof(*name));
 	if (gk_copyin(ctx, name->sa, ua, len))
 		return (-GKA_EFAULT);
+	if (e->kind != GK_DGRAM)
+		return (0);
+	if (len < 2)
+		return (-GKA_EINVAL);
 	name->len = len;
 	e->name = name;
 	return (0);

@@ -83,6 +83,57 @@ gk_ip_parse(const uint8_t *sa, uint16_t domain, uint32_t opts,
 		ip->ip[10] = ip->ip[11] = 0xff;
 }
 
+/* 0.0.0.0, perhaps as an IPv6 socket has it */
+int
+gk_is_any4(const struct gk_ip *ip)
+{
+	static const uint8_t any4[16] = { [10] = 0xff, [11] = 0xff };
+
+	return (gk_same(ip->ip, any4, 16));
+}
+
+/* "Any" as a destination or a source is the loopback address. */
+void
+gk_ip_concrete(struct gk_ip *ip)
+{
+
+	if (!ip->any && !gk_is_any4(ip))
+		return;
+	if (ip->ip[10] == 0xff)
+		ip->ip[12] = 127;
+	ip->ip[15] = 1;
+	ip->any = 0;
+}
+
+/* What is sent to dst comes from: "any" becomes an address of that kind. */
+void
+gk_ip_source(struct gk_ip *own, const struct gk_ip *dst)
+{
+
+	if (!own->any && !gk_is_any4(own))
+		return;
+	gk_zero(own->ip, sizeof(own->ip));
+	own->ip[10] = own->ip[11] = dst->ip[10] == 0xff ? 0xff : 0;
+	own->any = 1;
+	gk_ip_concrete(own);
+}
+
+/* As a socket of this family sees it: IPv4 in a dual-stack one is mapped. */
+size_t
+gk_ip_write(const struct gk_ip *ip, uint16_t domain, uint8_t *sa)
+{
+
+	gk_zero(sa, 28);
+	gk_copy(sa, &domain, sizeof(domain));
+	gk_copy(sa + 2, &ip->port, sizeof(ip->port));
+	if (domain == GKA_AF_INET6) {
+		gk_copy(sa + 8, ip->ip, 16);
+		return (28);
+	}
+	gk_copy(sa + 4, ip->ip + 12, 4);
+	return (16);
+}
+
 static int
 gk_ip_clash(const struct gk_ip *a, const struct gk_ip *b)
 {
@@ -290,7 +341,7 @@ gk_name(struct gk_ctx *ctx, const uint64_t a[6], int peer)
 		}
 		domain = GK_RD(o->u.sock.domain);
 	} else {
-		if (peer && kind == GK_CONN && GK_RD(o->u.conn.dropped))
+		if (peer && GK_RD(o->u.conn.dropped))
 			return (-GKA_ENOTCONN);
 		addr1 = peer ? GK_RD(o->u.conn.paddr1) :
 		    GK_RD(o->u.conn.addr1);

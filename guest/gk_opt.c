@@ -22,7 +22,6 @@ enum gk_opt_act {
 	GK_OPT_INFO, GK_OPT_CONGESTION,
 };
 
-#define GK_OPTBIT_LINGER	9
 
 struct gk_opt {
 	uint8_t		level;
@@ -142,6 +141,7 @@ struct gk_optref {
 	unsigned	kind;
 	uint16_t	domain, type;
 	uint32_t	*opts, *sndbuf, *rcvbuf;
+	uint32_t	*timeo;
 	uint16_t	*linger, *err;
 };
 
@@ -165,14 +165,16 @@ gk_opt_ref(struct gk_ctx *ctx, uint64_t fd, struct gk_optref *r)
 		r->opts = &o->u.sock.opts;
 		r->sndbuf = &o->u.sock.sndbuf;
 		r->rcvbuf = &o->u.sock.rcvbuf;
+		r->timeo = o->u.sock.timeo;
 		r->linger = &o->u.sock.linger;
-		r->err = r->kind == GK_DGRAM ? &o->u.sock.err : NULL;
+		r->err = &o->u.sock.err;
 	} else {
 		r->domain = GK_RD(o->u.conn.domain);
 		r->type = GK_RD(o->u.conn.type);
 		r->opts = &o->u.conn.opts;
 		r->sndbuf = &o->u.conn.sndbuf;
 		r->rcvbuf = &o->u.conn.rcvbuf;
+		r->timeo = o->u.conn.timeo;
 		r->linger = &o->u.conn.linger;
 		r->err = &o->u.conn.err;
 	}
@@ -233,7 +235,15 @@ gk_opt_linger(struct gk_ctx *ctx, struct gk_optref *r, uint64_t ua,
 	return (0);
 }
 
-/* Streams wait for ever; who reads datagrams counts on it. */
+static unsigned
+gk_opt_dir(const struct gk_opt *opt)
+{
+
+	return (opt->name == GKA_SO_RCVTIMEO ||
+	    opt->name == GKA_SO_RCVTIMEO_NEW ? GK_RCV : GK_SND);
+}
+
+/* Kept for all, and kept to by datagrams and by streams inside. */
 static int64_t
 gk_opt_timeo(struct gk_ctx *ctx, struct gk_optref *r,
     const struct gk_opt *opt, uint64_t ua, uint32_t len)
@@ -245,13 +255,12 @@ gk_opt_timeo(struct gk_ctx *ctx, struct gk_optref *r,
 		return (-GKA_EINVAL);
 	if (gk_copyin(ctx, &tv, ua, sizeof(tv)))
 		return (-GKA_EFAULT);
-	if (r->kind != GK_DGRAM || (opt->name != GKA_SO_RCVTIMEO &&
-	    opt->name != GKA_SO_RCVTIMEO_NEW))
-		return (0);
-	ms = tv.sec < 0 || tv.nsec < 0 ? 0 :
-	    GK_MIN((uint64_t)tv.sec, 1000000U) * 1000 +
-	    GK_MIN((uint64_t)tv.nsec + 999, 1000000U) / 1000;
-	GK_WR(r->o->u.sock.rcvtimeo, (uint32_t)ms);
+	if (tv.nsec < 0 || tv.nsec >= 1000000)
+		return (-GKA_EDOM);
+	/* As Linux: less than nothing is at once */
+	ms = tv.sec < 0 ? 1 : GK_MIN((uint64_t)tv.sec, 1000000U) * 1000 +
+	    ((uint64_t)tv.nsec + 999) / 1000;
+	GK_WR(r->timeo[gk_opt_dir(opt)], (uint32_t)ms);
 	return (0);
 }
 
@@ -357,8 +366,6 @@ gk_opt_get_int(struct gk_optref *r, const struct gk_opt *opt)
 	case GK_OPT_LISTENS:
 		return (r->kind == GK_LISTENER);
 	case GK_OPT_ERROR:
-		if (r->err == NULL)
-			return (0);
 		v = GK_RD(*r->err);
 		GK_WR(*r->err, 0);
 		return ((int32_t)v);
@@ -373,15 +380,30 @@ gk_opt_get_int(struct gk_optref *r, const struct gk_opt *opt)
 	}
 }
 
+/* As far as TCP's states can be told from here */
+static uint8_t
+gk_opt_state(struct gk_ofd *o, unsigned kind)
+{
+
+	if (kind == GK_LISTENER)
+		return (GKA_TCP_LISTEN);
+	if (kind == GK_SOCKET)
+		return (gk_connecting(o) ? GKA_TCP_SYN_SENT : GKA_TCP_CLOSE);
+	if (GK_RD(o->u.conn.dropped))
+		return (GKA_TCP_CLOSE);
+	if (GK_RD(o->u.conn.tx.shut))
+		return (GKA_TCP_FIN_WAIT2);
+	return (kind == GK_PAIR && (GK_RD(o->u.conn.rx.shut) & GK_SHUT_FIN) ?
+	    GKA_TCP_CLOSE_WAIT : GKA_TCP_ESTABLISHED);
+}
+
 static int64_t
 gk_opt_info(struct gk_ctx *ctx, const uint64_t a[6], const struct gk_optref *r)
 {
 	uint8_t info[GKA_TCP_INFO_SIZE];
 
 	gk_zero(info, sizeof(info));
-	info[0] = r->kind == GK_LISTENER ? GKA_TCP_LISTEN :
-	    r->kind == GK_SOCKET || GK_RD(r->o->u.conn.dropped) ?
-	    GKA_TCP_CLOSE : GKA_TCP_ESTABLISHED;
+	info[0] = gk_opt_state(r->o, r->kind);
 	return (gk_opt_out(ctx, a, info, sizeof(info)));
 }
 
@@ -394,6 +416,7 @@ gk_opt_get_struct(struct gk_ctx *ctx, const uint64_t a[6],
 	uint32_t cred[3] = { 0, UINT32_MAX, UINT32_MAX };
 	int32_t linger[2];
 	uint64_t cookie;
+	uint32_t ms;
 
 	switch (opt->act) {
 	case GK_OPT_LINGER:
@@ -401,11 +424,9 @@ gk_opt_get_struct(struct gk_ctx *ctx, const uint64_t a[6],
 		linger[1] = GK_RD(*r->linger);
 		return (gk_opt_out(ctx, a, linger, sizeof(linger)));
 	case GK_OPT_TIMEO:
-		if (r->kind == GK_DGRAM && (opt->name == GKA_SO_RCVTIMEO ||
-		    opt->name == GKA_SO_RCVTIMEO_NEW)) {
-			tv.sec = GK_RD(r->o->u.sock.rcvtimeo) / 1000;
-			tv.nsec = GK_RD(r->o->u.sock.rcvtimeo) % 1000 * 1000;
-		}
+		ms = GK_RD(r->timeo[gk_opt_dir(opt)]);
+		tv.sec = ms / 1000;
+		tv.nsec = ms % 1000 * 1000;
 		return (gk_opt_out(ctx, a, &tv, sizeof(tv)));
 	case GK_OPT_PEERCRED:
 		if (r->domain == GKA_AF_UNIX && r->kind != GK_SOCKET) {

@@ -37,6 +37,19 @@ gk_poll_conn(struct gk *gk, struct gk_ofd *o)
 	return (m);
 }
 
+/* May it never write again?  With TCP the other end's close(2) alone does not
+ * say so. */
+static int
+gk_pair_wshut(struct gk_ofd *o, struct gk_ring *out)
+{
+
+	if (gk_is_tcp(o))
+		return (GK_RD(o->u.conn.dropped) || GK_RD(o->u.conn.tx.shut));
+	if (out == NULL)
+		return (GK_RD(o->u.conn.type) != GKA_SOCK_DGRAM);
+	return (GK_RD(out->shut) != 0);
+}
+
 static uint32_t
 gk_poll_pair(struct gk *gk, uint32_t ofd)
 {
@@ -44,12 +57,11 @@ gk_poll_pair(struct gk *gk, uint32_t ofd)
 	struct gk_ring *out;
 	struct gk_view v;
 	uint32_t m = 0, peer;
-	int rshut, wshut, dgram;
+	int rshut, wshut;
 
-	dgram = GK_RD(o->u.conn.type) == GKA_SOCK_DGRAM;
 	out = gk_ring_out(gk, ofd, GK_PAIR, &peer);
 	rshut = GK_RD(o->u.conn.rx.shut) != 0;
-	wshut = out == NULL ? !dgram : GK_RD(out->shut) != 0;
+	wshut = gk_pair_wshut(o, out);
 	if (rshut || gk_ring_used(gk, &o->u.conn.rx) > 0)
 		m |= GK_EV_IN;
 	if (rshut)
@@ -57,10 +69,28 @@ gk_poll_pair(struct gk *gk, uint32_t ofd)
 	if (rshut && wshut)
 		m |= GKA_EPOLLHUP;
 	if (out == NULL || gk_ring_view(gk, out, &v) ||
-	    gk_view_writable(v.used, v.cap, 0))
-		m |= GK_EV_OUT | GKA_EPOLLWRBAND;
+	    gk_view_writable(v.used, v.cap, 0) || (wshut && gk_is_tcp(o)))
+		m |= GK_EV_OUT | (gk_is_tcp(o) ? 0 : GKA_EPOLLWRBAND);
 	if (GK_RD(o->u.conn.err) != 0)
 		m |= GKA_EPOLLERR;
+	return (m);
+}
+
+/* Not connected: nothing, while it is on its way; else to be seen at once */
+static uint32_t
+gk_poll_socket(struct gk_ofd *o)
+{
+
+	uint16_t err = GK_RD(o->u.sock.err);
+	uint32_t m = GK_EV_OUT | GKA_EPOLLHUP;
+
+	if (gk_connecting(o))
+		return (0);
+	if (err != 0)
+		m |= GKA_EPOLLERR;
+	/* By its own shutdown(2) it is not the end of anything. */
+	if (err != 0 && err != GKA_ECONNRESET)
+		m |= GK_EV_IN | GKA_EPOLLRDHUP;
 	return (m);
 }
 
@@ -116,7 +146,7 @@ gk_poll_in(struct gk_ctx *ctx, uint32_t ofd, uint32_t events, unsigned depth,
 		return (ctx->host_poll(ctx, GK_RD(o->u.host.idx), events) &
 		    ~GK_POLL_NOTMINE);
 	case GK_SOCKET:
-		return (GK_EV_OUT | GKA_EPOLLHUP);
+		return (gk_poll_socket(o));
 	case GK_LISTENER:
 		return (GK_RD(o->u.sock.nqueue) > 0 ? GK_EV_IN : 0);
 	case GK_CONN:
@@ -170,6 +200,14 @@ gk_wait_ms(struct gk_ctx *ctx, int32_t ms)
 {
 
 	gk_wait_ns(ctx, ms < 0 ? GK_NEVER : (uint64_t)ms * 1000000);
+}
+
+void
+gk_wait_timeo(struct gk_ctx *ctx, uint32_t ms)
+{
+
+	if (ms != 0)
+		gk_wait_ms(ctx, (int32_t)GK_MIN(ms, (uint32_t)INT32_MAX));
 }
 
 /* From a timespec, or with usec a timeval, of the caller's; 0: for ever. */

@@ -43,6 +43,8 @@
 #define GK_OPT_REUSEPORT	(1U << 1)
 #define GK_OPT_V6ONLY		(1U << 2)
 #define GK_OPT_PASSCRED		(1U << 10)
+/* The next one is SO_LINGER's. */
+#define GK_OPTBIT_LINGER	9
 /* Not one of them: the file that is its name was removed. */
 #define GK_OPT_UNNAMED		(1U << 31)
 
@@ -130,6 +132,15 @@ gk_is_socket(unsigned kind)
 
 	return (kind == GK_SOCKET || kind == GK_LISTENER || kind == GK_CONN ||
 	    kind == GK_PAIR || kind == GK_DGRAM);
+}
+
+/* One end of a TCP connection between two sockets of the guest */
+static inline int
+gk_is_tcp(struct gk_ofd *o)
+{
+
+	return (GK_RD(o->kind) == GK_PAIR &&
+	    GK_RD(o->u.conn.domain) != GKA_AF_UNIX);
 }
 
 /* In the blob there is no VMM to call. */
@@ -226,6 +237,7 @@ struct gk_end {
 	uint32_t	idx;
 	unsigned	kind;
 	int		nonblock;
+	uint32_t	timeo;		/* ms that it waits; 0: for ever */
 	uint32_t	flags;		/* MSG_* */
 	uint32_t	oflags;		/* MSG_* for recvmsg's caller */
 	struct gk_ctl	*ctl;		/* of recvmsg, else NULL */
@@ -252,6 +264,33 @@ int64_t gk_end_get(struct gk_ctx *, struct gk_end *, uint64_t fd,
 int64_t gk_input(struct gk_ctx *, struct gk_end *, struct gk_iter *);
 int64_t gk_output(struct gk_ctx *, struct gk_end *, struct gk_iter *);
 
+/* ---- connections inside (gk_local.c) ------------------------------------ */
+
+/* conn.rx.shut */
+#define GK_SHUT_FIN	1	/* the end came in order */
+#define GK_SHUT_RST	2	/* ... or the connection was cut off */
+#define GK_SHUT_RD	4	/* shutdown(SHUT_RD) of TCP: the end, for now */
+
+/* A listener's accept queue (gk_sock.c) */
+int gk_queue_full(struct gk_ofd *);
+void gk_queue_push(struct gk *, struct gk_ofd *, uint32_t conn);
+
+/* TCP that waits for room in a listener's queue: connect(2) goes on. */
+int gk_connecting(struct gk_ofd *);
+/* There is room in this one's; or, with none, it listens no more. */
+void gk_late_join(struct gk *, uint32_t listener);
+void gk_late_refuse(struct gk *, uint32_t listener);
+void gk_late_forget(struct gk *, struct gk_ofd *);
+/* shutdown(2) before it is connected */
+int64_t gk_late_shutdown(struct gk *, struct gk_ofd *);
+/* The other end of a pair goes away; reset: not in order. */
+void gk_pair_end_gone(struct gk *, struct gk_ofd *, int reset);
+/* len bytes are written to a TCP end whose peer (GK_NOFD: has closed) may take
+ * none any more: how many seem to have gone out, as they do once; or -1. */
+int64_t gk_tcp_late(struct gk *, struct gk_ofd *, uint32_t peer, uint64_t len);
+/* The error of a connection, or of the attempt at one, for who uses it; 0 */
+int64_t gk_conn_error(struct gk_ofd *);
+
 /* ---- names (gk_name.c) -------------------------------------------------- */
 
 /* The description behind a socket's descriptor; -ENOTSOCK, GK_NOTMINE. */
@@ -275,6 +314,11 @@ struct gk_ip {
 };
 void gk_ip_parse(const uint8_t *sa, uint16_t domain, uint32_t opts,
     struct gk_ip *);
+void gk_ip_concrete(struct gk_ip *);
+void gk_ip_source(struct gk_ip *own, const struct gk_ip *dst);
+size_t gk_ip_write(const struct gk_ip *, uint16_t domain, uint8_t *sa);
+/* Is it 0.0.0.0, perhaps as an IPv6 socket has it? */
+int gk_is_any4(const struct gk_ip *);
 /* May the address be one of this guest's own? */
 int gk_is_local(const struct gk_ip *);
 /* Does what is sent to `to` reach a socket at this address? */
@@ -350,6 +394,8 @@ uint32_t gk_epoll_listener(struct gk *, uint32_t set, unsigned depth,
 /* Deadlines of poll and friends (gk_poll.c). */
 void gk_wait_ns(struct gk_ctx *, uint64_t ns);
 void gk_wait_ms(struct gk_ctx *, int32_t ms);
+/* SO_RCVTIMEO, SO_SNDTIMEO: 0 is for ever */
+void gk_wait_timeo(struct gk_ctx *, uint32_t ms);
 int64_t gk_wait_ts(struct gk_ctx *, uint64_t uts, int usec);
 int64_t gk_wait_over(const struct gk_ctx *);
 int64_t gk_check_sigset(uint64_t set, uint64_t size);

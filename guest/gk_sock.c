@@ -128,23 +128,27 @@ gk_pair_release(struct gk_ctx *ctx, uint32_t ofd)
 {
 	struct gk *gk = ctx->gk;
 	struct gk_ofd *o = &gk->ofd[ofd], *p;
-	uint32_t peer, unread;
+	uint32_t peer;
+	int reset;
 
 	gk_scm_drop(ctx, ofd);
 	gk_addr_put(gk, GK_RD(o->u.conn.addr1));
 	gk_addr_put(gk, GK_RD(o->u.conn.paddr1));
-	unread = gk_ring_used(gk, &o->u.conn.rx);
+	/* Not read, not accepted, or SO_LINGER says so */
+	reset = gk_ring_used(gk, &o->u.conn.rx) > 0 ||
+	    GK_RD(o->u.conn.dropped) || (gk_is_tcp(o) &&
+	    (GK_RD(o->u.conn.opts) & (1U << GK_OPTBIT_LINGER)) &&
+	    GK_RD(o->u.conn.linger) == 0);
 	p = gk_peer(gk, ofd, GK_PAIR, &peer);
 	gk_ring_free(gk, &o->u.conn.rx);
 	if (p == NULL)
 		return;
-	GK_WR(p->u.conn.peer1, 0);
 	/* A datagram socket does not notice. */
 	if (GK_RD(p->u.conn.type) != GKA_SOCK_DGRAM) {
-		GK_WR(p->u.conn.rx.shut, 1);
-		if (unread > 0)
-			GK_WR(p->u.conn.err, GKA_ECONNRESET);
+		gk_pair_end_gone(gk, p, reset);
+		return;
 	}
+	GK_WR(p->u.conn.peer1, 0);
 	gk_event(gk, p, GKA_EPOLLIN | GKA_EPOLLOUT);
 }
 
@@ -159,6 +163,8 @@ gk_sock_release(struct gk_ctx *ctx, uint32_t ofd, unsigned kind)
 	}
 	if (kind == GK_LISTENER)
 		gk_listener_flush(ctx, o);
+	if (kind == GK_SOCKET)
+		gk_late_forget(ctx->gk, o);
 	if (kind == GK_DGRAM)
 		gk_dgram_release(ctx->gk, o);
 	gk_addr_put(ctx->gk, GK_RD(o->u.sock.addr1));
@@ -186,6 +192,8 @@ gk_listen(struct gk_ctx *ctx, const uint64_t a[6])
 	if (kind == GK_DGRAM)
 		return (-GKA_EOPNOTSUPP);
 	backlog = GK_MIN(backlog, (uint32_t)GKA_SOMAXCONN);
+	if (gk_connecting(o))
+		return (-GKA_EINVAL);
 	if (kind == GK_SOCKET) {
 		domain = GK_RD(o->u.sock.domain);
 		len = gk_addr_read(gk, GK_RD(o->u.sock.addr1), sa);
@@ -204,58 +212,101 @@ gk_listen(struct gk_ctx *ctx, const uint64_t a[6])
 		gk_event(gk, o, 0);
 	}
 	GK_WR(o->u.sock.backlog, backlog);
+	if (GK_RD(gk->nlate) > 0)
+		gk_late_join(gk, idx);
 	return (0);
 }
 
-/* The oldest waiting connection's ofd + 1, or 0; broken entries fall out. */
+/* Linux lets one more in than the backlog says. */
+int
+gk_queue_full(struct gk_ofd *l)
+{
+
+	return (GK_RD(l->u.sock.nqueue) > GK_RD(l->u.sock.backlog));
+}
+
+/* What waits in a queue, or may be put there; NULL */
+static struct gk_ofd *
+gk_queued_at(struct gk *gk, uint32_t c1)
+{
+	struct gk_ofd *c;
+
+	c = gk_ofd_kind(gk, c1 - 1, GK_CONN);
+	if (c == NULL)
+		c = gk_ofd_kind(gk, c1 - 1, GK_PAIR);
+	return (c != NULL && !GK_RD(c->u.conn.accepted) ? c : NULL);
+}
+
+void
+gk_queue_push(struct gk *gk, struct gk_ofd *l, uint32_t conn)
+{
+	uint16_t n = GK_RD(l->u.sock.nqueue), c1 = (uint16_t)(conn + 1);
+	struct gk_ofd *last;
+
+	last = n == 0 ? NULL : gk_queued_at(gk, GK_RD(l->u.sock.last1));
+	if (last != NULL)
+		GK_WR(last->u.conn.next1, c1);
+	else
+		GK_WR(l->u.sock.first1, c1);
+	GK_WR(l->u.sock.last1, c1);
+	GK_WR(l->u.sock.nqueue, last != NULL ? n + 1 : 1);
+	gk_event(gk, l, GKA_EPOLLIN);
+}
+
+/* The oldest waiting connection's ofd + 1, or 0; a broken queue is empty. */
 static uint32_t
 gk_queue_pop(struct gk *gk, struct gk_ofd *l)
 {
 	struct gk_ofd *c;
-	uint32_t n, i, k, c1;
+	uint32_t n, c1;
 
-	for (k = 0; k < GK_BACKLOG; k++) {
-		n = GK_RD(l->u.sock.nqueue);
-		if (n == 0 || n > GK_BACKLOG)
-			return (0);
-		c1 = GK_RD(l->u.sock.queue1[0]);
-		for (i = 1; i < n; i++)
-			GK_WR(l->u.sock.queue1[i - 1],
-			    GK_RD(l->u.sock.queue1[i]));
-		GK_WR(l->u.sock.nqueue, (uint16_t)(n - 1));
-		c = gk_ofd_kind(gk, c1 - 1, GK_CONN);
-		if (c == NULL)
-			c = gk_ofd_kind(gk, c1 - 1, GK_PAIR);
-		if (c != NULL && !GK_RD(c->u.conn.accepted))
-			return (c1);
-	}
-	return (0);
+	n = GK_RD(l->u.sock.nqueue);
+	if (n == 0)
+		return (0);
+	c1 = GK_RD(l->u.sock.first1);
+	c = gk_queued_at(gk, c1);
+	GK_WR(l->u.sock.nqueue, c != NULL ? (uint16_t)(n - 1) : 0);
+	if (c == NULL)
+		return (0);
+	GK_WR(l->u.sock.first1, GK_RD(c->u.conn.next1));
+	GK_WR(c->u.conn.next1, 0);
+	return (c1);
 }
 
 void
 gk_listener_flush(struct gk_ctx *ctx, struct gk_ofd *l)
 {
+	struct gk *gk = ctx->gk;
 	uint32_t c1, k;
 
-	for (k = 0; k < GK_BACKLOG; k++) {
-		c1 = gk_queue_pop(ctx->gk, l);
+	for (k = 0; k < GK_NOFD; k++) {
+		c1 = gk_queue_pop(gk, l);
 		if (c1 == 0)
 			break;
+		if (GK_RD(gk->ofd[c1 - 1].kind) == GK_PAIR)
+			GK_WR(gk->ofd[c1 - 1].u.conn.dropped, 1);
 		gk_ofd_put(ctx, c1 - 1);
 	}
 	GK_WR(l->u.sock.nqueue, 0);
+	gk_late_refuse(gk, (uint32_t)(l - gk->ofd));
 }
 
 int
 gk_queue_waits(struct gk *gk, uint32_t listener)
 {
-	struct gk_ofd *l = gk_ofd_kind(gk, listener, GK_LISTENER);
-	uint32_t i, n;
+	struct gk_ofd *l = gk_ofd_kind(gk, listener, GK_LISTENER), *c;
+	uint32_t i, n, c1;
 
 	n = l == NULL ? 0 : GK_RD(l->u.sock.nqueue);
-	for (i = 0; i < n && i < GK_BACKLOG; i++)
-		if (gk_scm_waits(gk, GK_RD(l->u.sock.queue1[i]) - 1U))
+	c1 = n == 0 ? 0 : GK_RD(l->u.sock.first1);
+	for (i = 0; i < n && i < GK_NOFD; i++) {
+		if (gk_scm_waits(gk, c1 - 1U))
 			return (1);
+		c = gk_queued_at(gk, c1);
+		if (c == NULL)
+			break;
+		c1 = GK_RD(c->u.conn.next1);
+	}
 	return (0);
 }
 
@@ -295,6 +346,8 @@ gk_accept_flags(struct gk_ctx *ctx, const uint64_t a[6], uint32_t flags)
 	}
 	GK_WR(gk->fd[fd].ofd1, (uint16_t)c1);
 	gk_event(gk, l, GKA_EPOLLOUT);		/* room in the queue */
+	if (GK_RD(gk->nlate) > 0)
+		gk_late_join(gk, idx);
 	c = &gk->ofd[c1 - 1];
 	GK_WR(c->flags, GKA_O_RDWR | (flags & GKA_SOCK_NONBLOCK));
 	GK_WR(c->u.conn.accepted, 1);
@@ -324,20 +377,38 @@ gk_accept4(struct gk_ctx *ctx, const uint64_t a[6])
 
 /* ---- shutdown ----------------------------------------------------------- */
 
+/* The end of TCP is reached in both directions: for good */
+static void
+gk_tcp_over(struct gk *gk, struct gk_ofd *o, uint32_t peer)
+{
+
+	if (!(GK_RD(o->u.conn.rx.shut) & GK_SHUT_FIN))
+		return;
+	GK_WR(o->u.conn.dropped, 1);
+	if (peer < GK_NOFD)
+		GK_WR(gk->ofd[peer].u.conn.dropped, 1);
+}
+
 int64_t
 gk_stream_shutdown(struct gk *gk, uint32_t ofd, unsigned kind, int how)
 {
 	struct gk_ofd *o = &gk->ofd[ofd];
 	struct gk_ring *out;
 	uint32_t peer;
+	int tcp = gk_is_tcp(o);
 
-	if (kind == GK_CONN && GK_RD(o->u.conn.dropped))
+	if ((kind == GK_CONN || tcp) && GK_RD(o->u.conn.dropped))
 		return (-GKA_ENOTCONN);
 	if (how != GKA_SHUT_WR)
-		GK_WR(o->u.conn.rx.shut, GK_RD(o->u.conn.rx.shut) | 1);
+		GK_WR(o->u.conn.rx.shut, GK_RD(o->u.conn.rx.shut) |
+		    (tcp ? GK_SHUT_RD : GK_SHUT_FIN));
 	out = gk_ring_out(gk, ofd, kind, &peer);
 	if (how != GKA_SHUT_RD && out != NULL)
-		GK_WR(out->shut, GK_RD(out->shut) | 1);
+		GK_WR(out->shut, GK_RD(out->shut) | GK_SHUT_FIN);
+	if (how != GKA_SHUT_RD && tcp) {
+		GK_WR(o->u.conn.tx.shut, GK_SHUT_FIN);
+		gk_tcp_over(gk, o, peer);
+	}
 	gk_event(gk, o, GKA_EPOLLIN | GKA_EPOLLOUT);
 	if (peer < GK_NOFD)
 		gk_event(gk, &gk->ofd[peer], GKA_EPOLLIN | GKA_EPOLLOUT);
@@ -358,7 +429,7 @@ gk_shutdown(struct gk_ctx *ctx, const uint64_t a[6])
 	if (how > GKA_SHUT_RDWR)
 		return (-GKA_EINVAL);
 	if (kind == GK_SOCKET)
-		return (-GKA_ENOTCONN);
+		return (gk_late_shutdown(ctx->gk, o));
 	if (kind == GK_DGRAM)
 		return (gk_dgram_shutdown(ctx->gk, o, how));
 	if (gk_in_blob(ctx) && gk_queue_waits(ctx->gk, idx))

@@ -142,7 +142,7 @@ struct gk_vvar {
 	uint64_t	mult;		/* ns per cycle, 32.32 fixed point */
 	uint64_t	real_ns;	/* CLOCK_REALTIME at tsc0 */
 	uint64_t	mono_ns;	/* CLOCK_MONOTONIC at tsc0 */
-	uint32_t	pid, ppid, uid, gid;
+	uint32_t	pid, ppid, uid, gid, ruid, rgid;
 	uint64_t	generation;	/* differs in every fork and request */
 	uint32_t	tid;		/* of the running thread */
 	uint32_t	nthreads;

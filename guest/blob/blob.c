@@ -1,8 +1,8 @@
 /*-
  * SPDX-License-Identifier: BSD-2-Clause
  *
- * The system calls answered inside the guest: clocks, ids, arch_prctl, and
- * what the in-memory kernel (guest/gk_*.c) can do without the VMM.
+ * The system calls answered inside the guest: clocks, ids, getrandom, arch_prctl,
+ * signal mask and end of the heap in the simple cases, and what the in-memory kernel (guest/gk_*.c) can do without the VMM.
  *
  * Runs in ring 0 on hardware, where it could be talked into writing kernel
  * memory: every pointer of the program is checked to lie in its half first,
@@ -17,6 +17,8 @@
 #define ARCH_SET_FS	0x1002
 #define ARCH_GET_FS	0x1003
 
+#define NR_brk			12
+#define NR_rt_sigprocmask	14
 #define NR_sched_yield		24
 #define NR_madvise		28
 #define NR_getpid		39
@@ -31,6 +33,7 @@
 #define NR_time			201
 #define NR_futex		202
 #define NR_clock_gettime	228
+#define NR_getrandom		318
 
 int blob_copy(void *dst, const void *src, size_t len);	/* blob.S */
 
@@ -221,6 +224,74 @@ do_madvise(uint64_t addr, uint64_t len, uint64_t advice)
 	return (0);
 }
 
+/* ---- signal mask, heap ------------------------------------------------------------ */
+
+#define SIGSET_SIZE		8
+#define SIG_UNBLOCKABLE		(1UL << 8 | 1UL << 18)
+
+/* No signal waits, so none becomes due. */
+static long
+do_sigprocmask(const uint64_t a[6])
+{
+	struct gk *gk = (void *)GVA_GK;
+	uint64_t set, old = gk->sigmask;
+
+	if (!VVAR->inside || !gk->sig_quiet || thr_on() ||
+	    a[3] != SIGSET_SIZE || (a[1] != 0 && (uint32_t)a[0] > 2))
+		return (GK_NOTMINE);
+	if (a[1] != 0) {
+		if (gk_copyin(NULL, &set, a[1], sizeof(set)))
+			return (-GKA_EFAULT);
+		if ((uint32_t)a[0] == 0)		/* SIG_BLOCK */
+			set |= old;
+		else if ((uint32_t)a[0] == 1)		/* SIG_UNBLOCK */
+			set = old & ~set;
+		gk->sigmask = set & ~SIG_UNBLOCKABLE;
+	}
+	if (a[2] != 0)
+		return (gk_copyout(NULL, a[2], &old, sizeof(old)));
+	return (0);
+}
+
+/* The page where the heap ends is there. */
+static long
+do_brk(uint64_t want)
+{
+	struct gk *gk = (void *)GVA_GK;
+	const uint64_t end = (gk->brk + 4095) & ~4095UL;
+
+	if (!VVAR->inside)
+		return (GK_NOTMINE);
+	if (want < gk->brk_start)
+		return ((long)gk->brk);
+	if (want > end || end - want >= 4096)
+		return (GK_NOTMINE);
+	gk->brk = want;
+	return ((long)want);
+}
+
+/* ---- randomness ------------------------------------------------------------------- */
+
+#define GRND_ANY	3		/* GRND_NONBLOCK, GRND_RANDOM: the same here */
+
+/* From what the VMM has put there, once; it answers what does not fit. */
+static long
+do_getrandom(uint64_t p, uint64_t len, uint64_t flags)
+{
+	struct gk *gk = (void *)GVA_GK;
+	uint32_t i, n = gk->nrnd;
+	int r;
+
+	if (!VVAR->inside || ((uint32_t)flags & ~GRND_ANY) != 0 ||
+	    n > GK_NRND || len == 0 || len > n)
+		return (GK_NOTMINE);
+	gk->nrnd = n - (uint32_t)len;
+	r = gk_copyout(NULL, p, gk->rnd + gk->nrnd, len);
+	for (i = gk->nrnd; i < n; i++)
+		gk->rnd[i] = 0;
+	return (r == 0 ? (long)len : GK_NOTMINE);	/* a part may fit */
+}
+
 /* ---- futexes ---------------------------------------------------------------------- */
 
 #define FUTEX_WAIT_		0
@@ -362,10 +433,14 @@ blob_call(uint64_t nr, const uint64_t a[6])
 		r.rax = v->ppid;
 		break;
 	case NR_getuid:
+		r.rax = v->ruid;
+		break;
 	case NR_geteuid:
 		r.rax = v->uid;
 		break;
 	case NR_getgid:
+		r.rax = v->rgid;
+		break;
 	case NR_getegid:
 		r.rax = v->gid;
 		break;
@@ -374,6 +449,15 @@ blob_call(uint64_t nr, const uint64_t a[6])
 		break;
 	case NR_futex:
 		r.rax = do_futex(a, &r.leave);
+		break;
+	case NR_rt_sigprocmask:
+		r.rax = do_sigprocmask(a);
+		break;
+	case NR_brk:
+		r.rax = do_brk(a[0]);
+		break;
+	case NR_getrandom:
+		r.rax = do_getrandom(a[0], a[1], a[2]);
 		break;
 	case NR_sched_yield:
 		r.rax = v->nthreads > 1 ? GK_NOTMINE : 0;

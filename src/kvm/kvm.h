@@ -132,8 +132,8 @@ void vcpu_owe_xsave(struct vcpu *, const struct kvm_xsave *x);
  */
 void vcpu_start(struct vcpu *, uint64_t start, const struct kvm_regs *,
     uint64_t fs, uint64_t gs);
-/* Debug registers as in a new vCPU, if need be; 0 or -errno */
-int vcpu_reset_debug(struct vcpu *);
+/* Debug registers and events as in a new vCPU, if need be; 0 or -errno */
+int vcpu_reset_pending(struct vcpu *);
 /* kvmhost.xsave2_size bytes, with what is beyond struct kvm_xsave */
 int vcpu_get_xsave_all(struct vcpu *, void *);
 /* verify_x86_64.c: what starting would make of it; NULL or what differs */

@@ -536,7 +536,7 @@ vcpu_get_xsave_all(struct vcpu *v, void *x)
 }
 
 int
-vcpu_reset_debug(struct vcpu *v)
+vcpu_reset_pending(struct vcpu *v)
 {
 	struct kvm_debugregs d;
 
@@ -549,7 +549,10 @@ vcpu_reset_debug(struct vcpu *v)
 	if (ioctl(v->fd, KVM_SET_DEBUGREGS, &d) != 0)
 		return (-errno);
 	v->debug_used = 0;
-	return (0);
+	/* The next entry would do so, but verify.c looks before that. */
+	if (v->interrupted)
+		drop_events(v);
+	return (v->dead ? -EIO : 0);
 }
 
 void

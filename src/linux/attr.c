@@ -25,7 +25,7 @@ attr_get(struct machine *m, uint64_t dirfd, uint64_t uaddr, unsigned wflags,
 {
 	int r;
 
-	r = path_user(m, dirfd, uaddr, wflags, w);
+	r = path_or_socket(m, dirfd, uaddr, wflags, w);
 	if (r != 0)
 		return (r);
 	if (w->hf == NULL && w->gkkind > 0)

@@ -69,6 +69,23 @@ name_stat(struct machine *m, const struct where *w, struct stat *st)
 	return (0);
 }
 
+/*
+ * A directory goes only from one that may be written: a rule's own stays what
+ * it is, as Landlock has it in kvmserver.  A file may come and go by its rule.
+ */
+static int
+dir_leaves(struct machine *m, const struct where *w, const struct stat *st)
+{
+	char up[PATH_MAX];
+
+	if (!S_ISDIR(st->st_mode) || w->mnt == MNT_MEM)
+		return (0);
+	path_up(w->path, up);
+	if (perm_ok(m->fs, w->mnt, up, PERM_W))
+		return (0);
+	return (perm_refuse(m, up, PERM_W));
+}
+
 static int
 name_parent(struct machine *m, uint64_t dirfd, uint64_t uaddr, int special,
     struct where *w)
@@ -156,6 +173,8 @@ do_unlink(struct machine *m, uint64_t dirfd, uint64_t uaddr, int dir)
 		r = name_stat(m, &w, &st);
 	if (r == 0 && w.slash && !dir)
 		r = S_ISDIR(st.st_mode) ? -EISDIR : -ENOTDIR;
+	if (r == 0 && dir)
+		r = dir_leaves(m, &w, &st);
 	if (r == 0 && w.mnt == MNT_MEM)
 		r = mfs_unlink(m, w.ino, last_name(&w), dir);
 	else if (r == 0 && unlinkat(w.fd, last_name(&w),
@@ -229,6 +248,8 @@ rename_check(struct machine *m, const struct where *from,
 		r = name_stat(m, from, st);
 	if (r == 0 && (from->slash || to->slash) && !S_ISDIR(st->st_mode))
 		r = -ENOTDIR;
+	if (r == 0)
+		r = dir_leaves(m, from, st);
 	if (r == 0 && (!rename_lands(m, from, to) ||
 	    ((flags & RENAME_EXCHANGE) && !rename_lands(m, to, from))))
 		r = -EACCES;

@@ -139,6 +139,7 @@ sys_socket(struct machine *m, struct thread *t, const uint64_t a[6])
 static int64_t
 connect_wait(struct machine *m, struct thread *t, const struct hfile *hf)
 {
+	const struct sockaddr none = { .sa_family = AF_UNSPEC };
 	struct pollfd p = { .fd = hf->fd, .events = POLLOUT };
 	struct sockaddr_storage ss;
 	socklen_t len = sizeof(int);
@@ -148,8 +149,11 @@ connect_wait(struct machine *m, struct thread *t, const struct hfile *hf)
 		return (file_block(m, t, hf->fd, POLLOUT));
 	if (getsockopt(hf->fd, SOL_SOCKET, SO_ERROR, &err, &len) != 0)
 		return (-errno);
-	if (err != 0)
+	if (err != 0) {
+		/* A program that waited may try again with this one. */
+		(void)connect(hf->fd, &none, sizeof none);
 		return (-err);
+	}
 	/* The kernel wants to hear of it too, or a second connect(2) of the
 	 * guest would succeed. */
 	len = sizeof ss;
@@ -228,7 +232,7 @@ dgram_new(const struct gk_ofd *ofd, int *err)
 {
 	struct timeval tv = { 0, 0 };
 	struct hfile *hf;
-	uint32_t ms = ofd->u.sock.rcvtimeo;
+	uint32_t ms = ofd->u.sock.timeo[GK_RCV];
 	int on = 1;
 
 	hf = sock_new(ofd->u.sock.domain, SOCK_DGRAM, err);

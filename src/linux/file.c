@@ -52,14 +52,11 @@ static int
 open_parent(struct machine *m, const struct where *w)
 {
 	const char *rel;
-	char *dir;
+	char dir[PATH_MAX];
 	unsigned mnt;
 	int fd;
 
-	dir = strdup(w->path);
-	if (dir == NULL)
-		return (-ENOMEM);
-	dir[w->nameoff - 1] = '\0';
+	path_up(w->path, dir);
 	mnt = fs_mount(m->fs, dir, &rel);
 	if (mnt == MNT_MEM) {		/* a rule names what is in it */
 		mnt = 0;
@@ -72,7 +69,6 @@ open_parent(struct machine *m, const struct where *w)
 	else
 		fd = host_open_beneath(m->fs->mnt[mnt].fd, rel,
 		    O_PATH | O_DIRECTORY | O_NOFOLLOW);
-	free(dir);
 	return (fd);
 }
 

@@ -25,6 +25,14 @@
 
 /* ---- queues ---------------------------------------------------------- */
 
+static int
+waits_at(const struct thread *t, uint64_t addr, uint32_t bits)
+{
+
+	return (t->state != T_FREE && t->futex == addr &&
+	    (t->futex_bits & bits) != 0);
+}
+
 /* The longest waiting thread on addr whose bits match, or NULL */
 static struct thread *
 first_waiter(struct machine *m, uint64_t addr, uint32_t bits)
@@ -34,8 +42,7 @@ first_waiter(struct machine *m, uint64_t addr, uint32_t bits)
 
 	for (u = 0; u < m->proc.hi_thread; u++) {
 		t = &m->thread[u];
-		if (t->state == T_FREE || t->futex != addr ||
-		    (t->futex_bits & bits) == 0)
+		if (!waits_at(t, addr, bits))
 			continue;
 		if (first == NULL || t->futex_seq < first->futex_seq)
 			first = t;
@@ -127,6 +134,18 @@ futex_deferred(struct machine *m)
 		    MAX_THREADS : (int)w[i].n, w[i].bits);
 }
 
+/* Up to `most` of those who wait there */
+static int
+count_waiters(struct machine *m, uint64_t addr, int most)
+{
+	unsigned u;
+	int n = 0;
+
+	for (u = 0; u < m->proc.hi_thread && n < most; u++)
+		n += waits_at(&m->thread[u], addr, FUTEX_BITSET_MATCH_ANY);
+	return (n);
+}
+
 /* Up to nwake are woken, up to nmove more wait on `to` from now on. */
 static int
 requeue(struct machine *m, uint64_t from, uint64_t to, int nwake, int nmove)
@@ -135,10 +154,12 @@ requeue(struct machine *m, uint64_t from, uint64_t to, int nwake, int nmove)
 	int n, moved;
 
 	n = futex_wake(m, from, nwake, FUTEX_BITSET_MATCH_ANY);
+	/* Onto itself: nobody moves, but they count */
+	if (from == to)
+		return (n + count_waiters(m, from, nmove));
 	for (moved = 0; moved < nmove && moved < MAX_THREADS; moved++) {
 		t = first_waiter(m, from, FUTEX_BITSET_MATCH_ANY);
-		/* Onto itself: once around */
-		if (t == NULL || from == to)
+		if (t == NULL)
 			break;
 		enqueue(m, t, to);
 	}

@@ -16,6 +16,7 @@
 
 #include "layout.h"
 #include "linux/memfs.h"
+#include "linux/sys_proc.h"
 #include "obj.h"
 
 _Static_assert(GPA_MFS + sizeof(struct mfs) <= GPA_FRAMES,
@@ -638,7 +639,7 @@ mfs_access(struct machine *m, uint32_t ino, unsigned want)
 		return (0);
 	}
 	have = i->uid == m->proc.uid ? i->mode >> 6 :
-	    i->gid == m->proc.gid ? i->mode >> 3 : i->mode;
+	    proc_in_group(m, i->gid) ? i->mode >> 3 : i->mode;
 	return ((want & ~have & 7) != 0 ? -EACCES : 0);
 }
 
@@ -665,7 +666,7 @@ mfs_chown(struct machine *m, uint32_t ino, uint64_t uid, uint64_t gid)
 		return (-ENOENT);
 	if (m->proc.uid != 0 && (((uint32_t)uid != UINT32_MAX &&
 	    (uint32_t)uid != i->uid) || ((uint32_t)gid != UINT32_MAX &&
-	    (uint32_t)gid != i->gid && (uint32_t)gid != m->proc.gid)))
+	    (uint32_t)gid != i->gid && !proc_in_group(m, (uint32_t)gid))))
 		return (-EPERM);
 	mfs_stamp(m, i, 4);
 	if ((uint32_t)uid != UINT32_MAX)

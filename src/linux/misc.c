@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <linux/random.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/sysinfo.h>
@@ -198,6 +199,20 @@ fill_views(const struct iovec *iov, unsigned n)
 	return (done);
 }
 
+/* More for the blob, which answers the next ones */
+static void
+refill(struct machine *m)
+{
+	uint8_t rnd[GK_NRND];
+
+	m->draws = 1;
+	if (getrandom(rnd, sizeof rnd, 0) != sizeof rnd)
+		return;
+	memcpy(m->gk->rnd, rnd, sizeof rnd);
+	m->gk->nrnd = sizeof rnd;
+	explicit_bzero(rnd, sizeof rnd);
+}
+
 int64_t
 sys_getrandom(struct machine *m, struct thread *t, const uint64_t a[6])
 {
@@ -226,5 +241,7 @@ sys_getrandom(struct machine *m, struct thread *t, const uint64_t a[6])
 		/* A kick is no signal of the program's: on with it */
 		done += (size_t)n;
 	}
+	if (want <= GK_NRND)
+		refill(m);
 	return ((int64_t)done);
 }

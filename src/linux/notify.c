@@ -64,10 +64,9 @@ static void
 tell_parent(struct machine *m, uint32_t ino, const struct stat *st,
     const char *path, uint32_t mask)
 {
-	char name[NAME_MAX + 1];
+	char name[NAME_MAX + 1], up[PATH_MAX];
 	struct where *w;
 	uint32_t dir;
-	char *p;
 
 	if (ino != 0) {
 		dir = mfs_name(m, ino, path, name);
@@ -78,16 +77,14 @@ tell_parent(struct machine *m, uint32_t ino, const struct stat *st,
 	if (path == NULL || path[0] != '/' || path[1] == '\0')
 		return;
 	w = malloc(sizeof *w);
-	p = strdup(path);
-	if (w != NULL && p != NULL) {
-		*strrchr(p, '/') = '\0';
-		if (path_str(m, *p == '\0' ? "/" : p, W_FREE, w) == 0) {
-			tell(m, notify_file(w->ino, &w->st), st, mask, 0,
-			    strrchr(path, '/') + 1);
-			where_fini(w);
-		}
+	if (w == NULL)
+		return;
+	path_up(path, up);
+	if (path_str(m, up, W_FREE, w) == 0) {
+		tell(m, notify_file(w->ino, &w->st), st, mask, 0,
+		    strrchr(path, '/') + 1);
+		where_fini(w);
 	}
-	free(p);
 	free(w);
 }
 

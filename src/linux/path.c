@@ -674,7 +674,7 @@ void
 proc_chdir(struct machine *m, const char *path)
 {
 
-	m->paths_changed = 1;
+	m->rest_changed = 1;
 	(void)snprintf(m->proc.cwd, sizeof m->proc.cwd, "%s", path);
 }
 
@@ -734,6 +734,16 @@ path_canonical(struct machine *m, const char *path, char *to, size_t size)
 		where_fini(w);
 	}
 	free(w);
+}
+
+void
+path_up(const char *path, char up[PATH_MAX])
+{
+	const char *end = strrchr(path, '/');
+
+	/* that of what is in the root, and of the root, is the root */
+	(void)snprintf(up, PATH_MAX, "%.*s",
+	    end > path ? (int)(end - path) : 1, end > path ? path : "/");
 }
 
 int

@@ -178,14 +178,18 @@ proc_status(struct machine *m, uint32_t tid, struct text *x)
 	const struct thread *t = proc_thread(m, tid);
 	const struct proc *p = &m->proc;
 	uintmax_t vsz = as_vsz(m->as) / 1024, rss = as_rss(m->as) / 1024;
+	uint32_t u;
 
 	text_add(x, "Name:\t%.15s\nUmask:\t%04o\nState:\t%s\nTgid:\t%u\n"
 	    "Ngid:\t0\nPid:\t%u\nPPid:\t%u\nTracerPid:\t0\n"
 	    "Uid:\t%u\t%u\t%u\t%u\nGid:\t%u\t%u\t%u\t%u\nFDSize:\t%u\n"
-	    "Groups:\t \n", comm_of(m, tid), p->umask,
+	    "Groups:\t", comm_of(m, tid), p->umask,
 	    state_of(t) == 'S' ? "S (sleeping)" : "R (running)", p->pid, tid,
-	    p->ppid, p->uid, p->uid, p->uid, p->uid, p->gid, p->gid, p->gid,
+	    p->ppid, p->ruid, p->uid, p->suid, p->uid, p->rgid, p->gid, p->sgid,
 	    p->gid, (unsigned)GK_NFD);
+	for (u = 0; u < p->ngroups; u++)
+		text_add(x, u == 0 ? "%u" : " %u", p->group[u]);
+	text_add(x, " \n");
 	text_add(x, "VmPeak:\t%8ju kB\nVmSize:\t%8ju kB\nVmLck:\t%8u kB\n"
 	    "VmHWM:\t%8ju kB\nVmRSS:\t%8ju kB\nVmData:\t%8ju kB\n"
 	    "VmStk:\t%8ju kB\nVmSwap:\t%8u kB\nThreads:\t%u\n", vsz, vsz, 0U,

@@ -44,6 +44,7 @@ sys_rt_sigaction(struct machine *m, struct thread *t, const uint64_t a[6])
 		new.flags &= KERNEL_SA_FLAGS;
 		new.mask &= ~SIG_UNBLOCKABLE;
 		m->proc.sigact[sig] = new;
+		m->sig_changed = 1;
 		signal_flush_ignored(m, sig);
 	}
 	if (a[2] != 0 && as_write(m->as, a[2], &old, sizeof(old)))

@@ -148,6 +148,7 @@ record(struct machine *m, struct thread *t, int sig, int code, uint64_t value)
 {
 
 	*pending_of(m, t) |= SIGBIT(sig);
+	m->sig_changed = 1;
 	if (t != NULL) {
 		t->sig_code[sig] = code;
 		t->sig_val[sig] = value;
@@ -418,13 +419,17 @@ deliver(struct machine *m, struct thread *t, int sig,
 		die(m, t, sig, "");
 		return (-1);
 	}
-	if (act.flags & SA_RESETHAND)
+	if (act.flags & SA_RESETHAND) {
 		m->proc.sigact[sig].handler = GUEST_SIG_DFL;
+		m->sig_changed = 1;
+	}
 	old = t->in_sigsuspend ? t->oldmask : t->sigmask;
 	if (sigframe_push(m, t, sig, &act, si, old)) {
 		/* As force_sigsegv(): its own handler cannot run either */
-		if (sig == SIGSEGV)
+		if (sig == SIGSEGV) {
 			m->proc.sigact[sig].handler = GUEST_SIG_DFL;
+			m->sig_changed = 1;
+		}
 		return (signal_force(m, t, SIGSEGV,
 		    "no frame for a handler fits on the stack"));
 	}

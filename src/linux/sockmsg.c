@@ -202,6 +202,40 @@ dgram_copy(struct sockio *s, char *buf, size_t len)
 	return (r);
 }
 
+/*
+ * To a socket inside?  There this one is no longer known: it comes from the
+ * address of the host's socket.
+ */
+static int
+io_inside(struct sockio *s, const char *buf, size_t len)
+{
+	struct sockaddr_storage own;
+	socklen_t ownlen = sizeof own;
+	struct gk_ctx ctx;
+
+	if (!gk_dgram_local(&s->name, s->namelen))
+		return (0);
+	(void)memset(&own, 0, sizeof own);
+	if (getsockname(s->hf->fd, (struct sockaddr *)&own, &ownlen) != 0 ||
+	    own.ss_family != s->name.ss_family)
+		return (0);
+	machine_gk_ctx(s->m, s->t, &ctx);
+	return (gk_dgram_deliver(&ctx, &s->name, &own, buf, len));
+}
+
+/* A datagram to the address that it names */
+static int64_t
+io_send_to(struct sockio *s, struct iovec *iov)
+{
+
+	if (io_inside(s, iov->iov_base, iov->iov_len))
+		return ((int64_t)iov->iov_len);
+	if (!net_allowed(s->m->fs, (struct sockaddr *)&s->name, s->namelen))
+		return (net_unreach(s->m, (struct sockaddr *)&s->name,
+		    s->namelen));
+	return (io_once(s, iov, 1));
+}
+
 static int64_t
 io_dgram(struct sockio *s)
 {
@@ -219,7 +253,8 @@ io_dgram(struct sockio *s)
 	iov.iov_len = len;
 	r = s->write ? dgram_copy(s, buf, len) : 0;
 	if (r == 0)
-		r = io_once(s, &iov, 1);
+		r = s->write && s->namelen > 0 && !s->hf->netlink ?
+		    io_send_to(s, &iov) : io_once(s, &iov, 1);
 	if (r > 0 && !s->write &&
 	    dgram_copy(s, buf, (size_t)r < len ? (size_t)r : len) != 0)
 		r = -EFAULT;
@@ -239,14 +274,8 @@ io_run(struct sockio *s)
 		return (io_dead(s));
 	if (s->flags & ~(s->write ? SEND_FLAGS : RECV_FLAGS))
 		return (-EOPNOTSUPP);
-	if (s->write && s->namelen > 0 && !s->hf->netlink) {
-		if (s->hf->socktype == SOCK_STREAM)
-			s->namelen = 0;		/* ignored, as TCP does */
-		else if (!net_allowed(s->m->fs, (struct sockaddr *)&s->name,
-		    s->namelen))
-			return (net_unreach(s->m, (struct sockaddr *)&s->name,
-			    s->namelen));
-	}
+	if (s->write && !s->hf->netlink && s->hf->socktype == SOCK_STREAM)
+		s->namelen = 0;			/* ignored, as TCP does */
 	return (s->hf->socktype == SOCK_STREAM ? io_stream(s) : io_dgram(s));
 }
 

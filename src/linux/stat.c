@@ -83,6 +83,31 @@ where_fd(const struct where *w, uint64_t dirfd)
 	return (w->syn.type == SYN_FD ? w->syn.arg : dirfd);
 }
 
+/*
+ * Where nothing can be made (bind(2) needs no file) a Unix socket has a name
+ * only: servers look at it, and give it a mode, all the same.
+ */
+int
+path_or_socket(struct machine *m, uint64_t dirfd, uint64_t uaddr,
+    unsigned wflags, struct where *w)
+{
+	char name[110];
+	int64_t n;
+	int r;
+
+	r = path_user(m, dirfd, uaddr, wflags, w);
+	if (r != -ENOENT && r != -EACCES)
+		return (r);
+	n = as_strncpy(m->as, name, uaddr, sizeof name);
+	if (n <= 0 || !gk_name_bound(m->gk, name, (size_t)n))
+		return (r);
+	(void)memset(w, 0, offsetof(struct where, path));
+	w->fd = -1;
+	w->gkkind = GK_SOCKET;
+	(void)strcpy(w->path, name);
+	return (0);
+}
+
 static int64_t
 do_stat(struct machine *m, uint64_t dirfd, uint64_t uaddr, unsigned wflags,
     uint64_t out)
@@ -91,7 +116,7 @@ do_stat(struct machine *m, uint64_t dirfd, uint64_t uaddr, unsigned wflags,
 	struct stat st;
 	int r;
 
-	r = path_user(m, dirfd, uaddr, wflags, &w);
+	r = path_or_socket(m, dirfd, uaddr, wflags, &w);
 	if (r != 0)
 		return (r);
 	(void)where_stat(m, &w, where_fd(&w, dirfd), &st);
@@ -203,7 +228,7 @@ sys_statx(struct machine *m, struct thread *t, const uint64_t a[6])
 	if (f < 0 || (a[3] & STATX__RESERVED) ||
 	    (a[2] & AT_STATX_SYNC_TYPE) == AT_STATX_SYNC_TYPE)
 		return (-EINVAL);
-	r = path_user(m, a[0], a[1], (unsigned)f, &w);
+	r = path_or_socket(m, a[0], a[1], (unsigned)f, &w);
 	if (r != 0)
 		return (r);
 	if (w.fd < 0 || statx(w.fd, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT |

@@ -206,6 +206,9 @@ struct where {
  */
 int path_user(struct machine *, uint64_t dirfd, uint64_t uaddr,
     unsigned wflags, struct where *);
+/* ... or a Unix socket that has no file: stat.c */
+int path_or_socket(struct machine *, uint64_t dirfd, uint64_t uaddr,
+    unsigned wflags, struct where *);
 /* The same for a string of our own, from the root or the working directory */
 int path_str(struct machine *, const char *path, unsigned wflags,
     struct where *);
@@ -217,6 +220,8 @@ int where_reopen(const struct where *, int oflags);
 /* The file as a new host file: one reference, or NULL and *err */
 struct hfile *where_open(struct machine *, struct where *, int oflags,
     unsigned mode, int *err);
+/* The directory that what has this canonical path is in */
+void path_up(const char *path, char up[PATH_MAX]);
 /* chdir for the VMM: 0 or -errno */
 int path_chdir(struct machine *, const char *path);
 /* The working directory; the path is known to be one and short enough. */

@@ -154,6 +154,21 @@ _Static_assert(sizeof(struct guest_stack) == 24, "stack_t");
 struct thread *thread_find(struct machine *, int64_t tid);
 /* Is this pid the process, by its number now or at the freeze? */
 int proc_is_self(const struct machine *, int64_t pid);
+
+/* Its own group, or a supplementary one? */
+static inline int
+proc_in_group(const struct machine *m, uint32_t gid)
+{
+	uint32_t u;
+
+	if (gid == m->proc.gid)
+		return (1);
+	for (u = 0; u < m->proc.ngroups; u++)
+		if (m->proc.group[u] == gid)
+			return (1);
+	return (0);
+}
+
 /* The process is gone; `status` as wait(2) has it. */
 void proc_gone(struct machine *, int status);
 

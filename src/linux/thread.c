@@ -110,6 +110,7 @@ thread_new(struct machine *m)
 	}
 	t = &m->thread[u];
 	memset(t, 0, sizeof(*t));
+	m->sig_changed = 1;
 	t->tid = tid_new(m);
 	t->deadline = UINT64_MAX;
 	t->state = T_RUN;

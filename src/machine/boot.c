@@ -90,8 +90,8 @@ proc_init(struct machine *m, struct tkvm_error *err)
 	p->pid = p->image_pid = BOOT_PID;
 	p->next_tid = BOOT_PID + 1;
 	p->ppid = 0;
-	p->uid = getuid();
-	p->gid = getgid();
+	p->uid = p->ruid = p->suid = getuid();
+	p->gid = p->rgid = p->sgid = getgid();
 	p->umask = 022;
 	p->dumpable = 1;
 	p->nthreads = p->hi_thread = 1;
@@ -510,6 +510,9 @@ freeze(struct tkvm_image *img, struct tkvm_error *err)
 	img->st.warmups = m->opt->warmup;
 	img->st.ram_bytes = as_rss(m->as);
 	handoff_give(m);
+	/* No two forks may have what the boot has left over. */
+	m->gk->nrnd = 0;
+	explicit_bzero(m->gk->rnd, sizeof m->gk->rnd);
 	for (u = 0; u < m->proc.hi_thread; u++)
 		if (m->thread[u].state != T_FREE && u != m->proc.cur &&
 		    machine_parked(m, u) == NULL)

@@ -29,6 +29,8 @@ vvar_update(struct machine *m)
 	v->ppid = m->proc.ppid;
 	v->uid = m->proc.uid;
 	v->gid = m->proc.gid;
+	v->ruid = m->proc.ruid;
+	v->rgid = m->proc.rgid;
 	v->tid = (uint32_t)m->thread[m->proc.cur].tid;
 	v->nthreads = m->proc.nthreads;
 	/* a trace shows every call */

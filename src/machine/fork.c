@@ -80,7 +80,7 @@ fork_machine(struct tkvm_fork *f, struct tkvm_image *img,
 	(void)pthread_mutex_lock(&img->mtx);
 	as_precopy(m->as, img->learned, img->nlearned);
 	(void)pthread_mutex_unlock(&img->mtx);
-	m->paths_changed = 1;		/* none is there yet */
+	m->rest_changed = m->sig_changed = 1;	/* none is there yet */
 	if (machine_reset(m, err) != 0)
 		return (-1);
 	/* Counting starts with the first request. */
@@ -205,7 +205,15 @@ tkvm_fork_log(struct tkvm_fork *f, tkvm_log_f *log, void *priv)
 
 /* ---- a request ------------------------------------------------------------------------------ */
 
-#define RND_REQUEST	32	/* more than freshen() takes */
+#define RND_REQUEST	32	/* more than freshen() takes, without ... */
+
+/* ... what the program has for its own: none, as long as it does not ask */
+static unsigned
+rnd_needed(const struct tkvm_fork *f)
+{
+
+	return (f->m->draws ? RND_REQUEST + GK_NRND : RND_REQUEST);
+}
 
 /* Not on the way of a request: after a reset. */
 static void
@@ -214,7 +222,7 @@ fill_random(struct tkvm_fork *f)
 
 	ssize_t n;
 
-	while (f->rnd_left < RND_REQUEST) {
+	while (f->rnd_left < rnd_needed(f)) {
 		/*
 		 * Blocks only before the host's pool is seeded, at its boot.
 		 * More than 256 bytes a signal may cut short.
@@ -254,6 +262,10 @@ freshen(struct tkvm_fork *f)
 	m->thread[0].tid = (int32_t)m->proc.pid;
 	(void)as_write(m->as, m->proc.at_random, rnd, sizeof rnd);
 	clock_start(m, f->image->mono);
+	if (m->draws) {
+		fork_random(f, m->gk->rnd, GK_NRND);
+		m->gk->nrnd = GK_NRND;
+	}
 	v = (void *)(m->as->base + GPA_VVAR);
 	v->generation = m->proc.generation;
 	for (u = 0; u < f->image->ngen_at; u++)

@@ -287,6 +287,7 @@ take(struct machine *m, unsigned i)
 		/* made by the VMM soon: signals and time-outs count from now */
 		call_take(t, a.rax);
 		t->first = 1;
+		t->wait_seq = ++m->proc.wait_seq;
 		m->futex_woke = 1;
 	}
 }
@@ -299,6 +300,7 @@ handoff_take(struct machine *m)
 	const uint32_t cur = s->cur;
 	unsigned i, n = m->proc.hi_thread;
 
+	inside_take(m);
 	if (!m->handed || (changed[0] | changed[1]) == 0)
 		return;
 	for (i = 0; i < n && i < GK_NTHR; i++)

@@ -463,14 +463,18 @@ static int
 resolve_scripts(struct machine *m, struct args *a, char **path,
     char (*bufs)[SCRIPT_LINE], struct tkvm_error *err)
 {
-	char *interp, *arg;
+	char *interp, *arg, *script = NULL;
 	unsigned depth;
 	int fd;
 
 	for (depth = 0; depth <= SCRIPT_DEPTH; depth++) {
 		fd = open_program(m, *path, err);
-		if (fd < 0)
+		if (fd < 0) {
+			if (script != NULL)
+				err_prefix(err, "%s needs its interpreter",
+				    script);
 			return (-1);
+		}
 		if (depth == SCRIPT_DEPTH ||
 		    !script_line(fd, bufs[depth], &interp, &arg))
 			return (fd);
@@ -484,7 +488,7 @@ resolve_scripts(struct machine *m, struct args *a, char **path,
 		a->v[0] = interp;
 		if (arg != NULL)
 			a->v[1] = arg;
-		a->v[arg != NULL ? 2 : 1] = *path;
+		a->v[arg != NULL ? 2 : 1] = script = *path;
 		*path = interp;
 	}
 	return (err_set(err, TKVM_E_PROGRAM, "%s: too many arguments", *path));

@@ -61,6 +61,7 @@ struct thread {
 	uint64_t	deadline;	/* guest CLOCK_MONOTONIC ns; ~0: none */
 	uint64_t	progress;	/* bytes done by the blocked call */
 	uint32_t	seen_gen;	/* gk->gen when it last looked */
+	uint64_t	wait_seq;	/* who has waited longest */
 	/* futex(2) */
 	uint64_t	futex;		/* address waited on; 0: none */
 	uint32_t	futex_bits;
@@ -71,8 +72,6 @@ struct thread {
 	uint64_t	sigmask, oldmask, sigpending;
 	uint64_t	alt_sp, alt_size;
 	uint32_t	alt_flags;
-	int32_t		sig_code[NSIG_GUEST + 1];	/* siginfo of a pending one */
-	uint64_t	sig_val[NSIG_GUEST + 1];
 	uint64_t	sigwait;	/* rt_sigtimedwait(2): waited for */
 	uint64_t	cr2, trapno, error_code;	/* of its last fault */
 	uint64_t	cpu_ns;		/* run so far */
@@ -80,6 +79,9 @@ struct thread {
 	uint32_t	fifo_ino;	/* open(2) waits for the other end of */
 	uint32_t	fifo_write;	/* ... and is this one */
 	char		comm[16];
+	/* siginfo of a pending one; put back if machine.sig_changed */
+	int32_t		sig_code[NSIG_GUEST + 1];
+	uint64_t	sig_val[NSIG_GUEST + 1];
 };
 
 struct ksigaction {			/* as the kernel's ABI has it */
@@ -113,8 +115,13 @@ struct gtimer {				/* timer_create(2) */
 	uint64_t	interval;
 };
 
+#define MAX_GROUPS	32		/* supplementary ones */
+
 struct proc {
-	uint32_t	pid, ppid, uid, gid;
+	uint32_t	pid, ppid;
+	uint32_t	uid, gid;	/* effective: what it may do */
+	uint32_t	ruid, suid, rgid, sgid;	/* real and saved */
+	uint32_t	ngroups;
 	uint32_t	image_pid;	/* the pid at freeze: still accepted */
 	uint32_t	next_tid;
 	uint32_t	nthreads;	/* alive */
@@ -127,16 +134,12 @@ struct proc {
 	uint32_t	membarrier;	/* what is registered */
 	int32_t		policy;		/* SCHED_OTHER, _BATCH, _IDLE */
 	uint64_t	sigpending;	/* process wide */
-	int32_t		sig_code[NSIG_GUEST + 1];
-	uint64_t	sig_val[NSIG_GUEST + 1];
-	struct ksigaction sigact[NSIG_GUEST + 1];
 	uint32_t	nsigq;		/* of machine.sigq */
 	uint64_t	itimer_next, itimer_interval;	/* ITIMER_REAL, ns */
 	struct itimer_cpu itimer_cpu[2]; /* ITIMER_VIRTUAL, ITIMER_PROF */
-	struct gtimer	gtimer[MAX_GTIMER];
 	uint32_t	hi_gtimer;	/* index + 1 of the highest ever used */
 	uint32_t	cpu_timed;	/* something waits for CPU time */
-	uint64_t	futex_seq;
+	uint64_t	futex_seq, wait_seq;
 	uint64_t	dead_cpu_ns;	/* of threads that are gone */
 	int32_t		nice;
 	uint64_t	rlim[16][2];
@@ -144,9 +147,16 @@ struct proc {
 	uint64_t	auxv[48];	/* as /proc/self/auxv has it */
 	uint32_t	generation;	/* 0 in the image: /dev/sysgenid */
 	uint64_t	boot_mono;	/* start time, guest CLOCK_MONOTONIC */
-	/* The rest is put back if machine.paths_changed. */
+	/* The rest is not put back each time: as far as it was in use ... */
+	struct gtimer	gtimer[MAX_GTIMER];
+	/* ... if machine.sig_changed ... */
+	int32_t		sig_code[NSIG_GUEST + 1];
+	uint64_t	sig_val[NSIG_GUEST + 1];
+	struct ksigaction sigact[NSIG_GUEST + 1];
+	/* ... if machine.rest_changed */
 	char		exe[4096];	/* guest path */
 	char		cwd[4096];	/* by proc_chdir() only */
+	uint32_t	group[MAX_GROUPS];	/* by setgroups(2), sorted */
 };
 
 enum machine_stage { M_BOOT, M_WARM, M_FROZEN, M_SERVE };
@@ -163,7 +173,10 @@ struct machine {
 	struct mfs	*mfs;		/* the same: linux/memfs.h */
 	enum machine_stage stage;
 	struct proc	proc;
-	int		paths_changed;	/* proc.cwd is not the image's */
+	int		rest_changed;	/* proc.cwd or .group is not the image's */
+	int		mask_given;	/* gk->sigmask is the program's */
+	int		draws;		/* its requests use getrandom(2) */
+	int		sig_changed;	/* a signal was sent, or what one does */
 	struct thread	thread[MAX_THREADS];
 	struct sigq	sigq[MAX_SIGQ];	/* in the order of sending */
 	struct kvm_xsave *xsave[MAX_THREADS];	/* of threads not in the vCPU */
@@ -242,6 +255,8 @@ uint64_t machine_real(const struct machine *);
 void machine_times(const struct machine *, uint64_t *mono, uint64_t *real);
 /* The page that tells the blob what it has to know; about to be changed */
 struct gk_vvar *machine_vvar(struct machine *);
+/* Its pid, tid, users, groups and number of threads: after each change */
+void vvar_update(struct machine *);
 
 /* One log line; the tenant's name is put in front by the sink. */
 void machine_log(struct machine *, enum tkvm_log, const char *fmt, ...)

@@ -66,8 +66,6 @@ void clock_start(struct machine *, uint64_t mono_ns);
 void clock_skip(struct machine *, uint64_t ns);
 /* Every look at a clock leaves the machine, or not. */
 void clock_watch(struct machine *, int on);
-/* pid, tid and so on into the clock page */
-void vvar_update(struct machine *);
 uint32_t vvar_leave(struct machine *, uint32_t leave);
 
 /* ---- kern.c: blob and vDSO -------------------------------------------------------- */
@@ -103,6 +101,11 @@ uint64_t machine_next_wake(struct machine *);
 int machine_wait(struct machine *, uint64_t until, struct tkvm_error *);
 /* Save the running thread's state out of the vCPU. */
 int machine_park(struct machine *);
+
+/* ---- inside.c: what the blob may change of the process ---------------------------------- */
+
+void inside_give(struct machine *);
+void inside_take(struct machine *);
 
 /* ---- handoff.c: threads that the blob changes between ---------------------------------- */
 

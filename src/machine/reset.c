@@ -102,16 +102,30 @@ static void
 proc_reset(struct machine *m)
 {
 	const struct machine *im = m->image;
-	size_t n = offsetof(struct proc, exe);
+	const uint32_t hi = m->proc.hi_gtimer > im->proc.hi_gtimer ?
+	    m->proc.hi_gtimer : im->proc.hi_gtimer;
+	size_t n = offsetof(struct proc, gtimer);
 
 	/* A size that gcc knows would be a `rep movsq`, not the C library's. */
 	__asm__ ("" : "+r" (n));
 	memcpy(&m->proc, &im->proc, n);
-	if (m->paths_changed) {
+	if (hi > 0)
+		memcpy(m->proc.gtimer, im->proc.gtimer,
+		    hi * sizeof m->proc.gtimer[0]);
+	if (m->sig_changed) {
+		memcpy(m->proc.sig_code, im->proc.sig_code,
+		    sizeof m->proc.sig_code);
+		memcpy(m->proc.sig_val, im->proc.sig_val,
+		    sizeof m->proc.sig_val);
+		memcpy(m->proc.sigact, im->proc.sigact,
+		    sizeof m->proc.sigact);
+	}
+	if (m->rest_changed) {
 		memcpy(m->proc.exe, im->proc.exe, sizeof m->proc.exe);
 		memcpy(m->proc.cwd, im->proc.cwd, sizeof m->proc.cwd);
+		memcpy(m->proc.group, im->proc.group, sizeof m->proc.group);
 	}
-	m->paths_changed = 0;
+	m->rest_changed = 0;
 }
 
 static void
@@ -119,6 +133,7 @@ threads_reset(struct machine *m)
 {
 	const struct machine *im = m->image;
 	unsigned u, hi;
+	size_t n;
 
 	hi = m->proc.hi_thread > im->proc.hi_thread ? m->proc.hi_thread :
 	    im->proc.hi_thread;
@@ -129,10 +144,14 @@ threads_reset(struct machine *m)
 		free(m->xsave[u]);
 		m->xsave[u] = NULL;
 	}
-	memcpy(m->thread, im->thread,
-	    im->proc.hi_thread * sizeof m->thread[0]);
-	memcpy(m->sigq, im->sigq, im->proc.nsigq * sizeof m->sigq[0]);
+	n = m->sig_changed ? sizeof m->thread[0] :
+	    offsetof(struct thread, sig_code);
+	for (u = 0; u < im->proc.hi_thread; u++)
+		memcpy(&m->thread[u], &im->thread[u], n);
+	if (im->proc.nsigq > 0)
+		memcpy(m->sigq, im->sigq, im->proc.nsigq * sizeof m->sigq[0]);
 	proc_reset(m);
+	m->sig_changed = 0;
 	memset(m->xs_own, 0, hi);
 	memcpy(m->xs_blob, im->xs_blob, hi);
 }
@@ -144,7 +163,7 @@ machine_reset(struct machine *m, struct tkvm_error *err)
 	uint64_t t0;
 
 	CHECK_OBJ_NOTNULL(im, MACHINE_MAGIC);
-	t0 = host_mono();
+	t0 = machine_mono(m);		/* cheaper than the host's clock */
 	if (m->vcpu->dead)
 		return (err_set(err, TKVM_E_CRASH, "tenant \"%s\": its virtual "
 		    "CPU is in an unknown state: fork replaced",
@@ -159,14 +178,16 @@ machine_reset(struct machine *m, struct tkvm_error *err)
 	hfiles_reset(m);
 	threads_reset(m);
 	vcpu_owe_xsave(m->vcpu, im->xsave[m->proc.cur]);
-	if (vcpu_reset_debug(m->vcpu) != 0)
+	if (vcpu_reset_pending(m->vcpu) != 0)
 		return (err_set(err, TKVM_E_KVM, "tenant \"%s\": "
-		    "KVM_SET_DEBUGREGS failed", m->opt->tenant));
+		    "KVM_SET_DEBUGREGS or KVM_SET_VCPU_EVENTS failed",
+		    m->opt->tenant));
 	m->stage = M_FROZEN;
 	m->pend = PEND_USER;
 	m->bases_ok = 1;
 	m->exit_of = -1;
 	m->fwait_stale = 1;
+	m->mask_given = 0;
 	m->resched = m->in_blob = m->futex_woke = m->host_ready = m->kicked = 0;
 	m->conn = im->conn;
 	m->conn_id = im->conn_id;
@@ -186,6 +207,6 @@ machine_reset(struct machine *m, struct tkvm_error *err)
 	memset(m->enosys_seen, 0, sizeof m->enosys_seen);
 	m->woke_gen = m->gk->gen;
 	m->st.resets++;
-	m->st.reset_ns += host_mono() - t0;
+	m->st.reset_ns += machine_mono(m) - t0;
 	return (0);
 }

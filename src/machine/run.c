@@ -273,16 +273,48 @@ in_vain(const struct machine *m, const struct thread *t)
 }
 
 /*
+ * Ends the waits that a signal interrupts; the others that may be over are
+ * noted, who came first in front.
+ */
+static unsigned
+waiters(struct machine *m, uint64_t now, struct thread *w[MAX_THREADS])
+{
+	struct thread *t;
+	unsigned i, k, n = 0;
+
+	for (i = 0; i < m->proc.hi_thread; i++) {
+		t = &m->thread[i];
+		if (t->state != T_WAIT)
+			continue;
+		if (signal_pending(m, t) && signal_interrupt(m, t)) {
+			if (i == m->proc.cur)
+				m->pend = PEND_USER;
+			continue;
+		}
+		if (t->futex != 0 && !t->woken && t->deadline > now)
+			continue;
+		for (k = n++; k > 0 && w[k - 1]->wait_seq > t->wait_seq; k--)
+			w[k] = w[k - 1];
+		w[k] = t;
+	}
+	return (n);
+}
+
+#define LONG_OVER	1000000	/* ns: whatever clock a call looks at */
+
+/*
  * Look at every waiting thread that may go on: woken, interrupted, timed out,
- * or (all that wait for descriptors) when something changed.
+ * or (all that wait for descriptors) when something changed.  Of several that
+ * wait for the same thing the one that has waited longest gets it, as on Linux:
+ * two that come again and again would starve all others.
  */
 static void
 wake_waiters(struct machine *m)
 {
+	struct thread *w[MAX_THREADS], *t;
 	struct gk_ctx c;
-	struct thread *t;
 	uint64_t now, due;
-	unsigned i;
+	unsigned i, n;
 	int quiet;
 
 	if (m->proc.cpu_timed)
@@ -298,22 +330,24 @@ wake_waiters(struct machine *m)
 	m->nwaitfd = 0;
 	m->woke_gen = m->gk->gen;
 	m->futex_woke = 0;
-	for (i = 0; i < m->proc.hi_thread; i++) {
-		t = &m->thread[i];
-		if (t->state != T_WAIT)
-			continue;
-		if (signal_pending(m, t) && signal_interrupt(m, t)) {
-			if (i == m->proc.cur)
-				m->pend = PEND_USER;
-			continue;
-		}
-		if (t->deadline <= now || (!(quiet && in_vain(m, t)) &&
-		    (t->woken || t->futex == 0)))
+	n = waiters(m, now, w);
+	for (i = 0; i < n; i++) {
+		t = w[i];
+		if (t->state == T_WAIT &&
+		    (t->deadline <= now || !(quiet && in_vain(m, t))))
 			retry(m, t);
-		if (t->state == T_WAIT && t->deadline < m->next_wake)
-			m->next_wake = t->deadline;
+		/* Another file came in place of the one that it waited for,
+		 * without a limit: not again and again */
+		if (t->state == T_WAIT && t->deadline < now &&
+		    now - t->deadline > LONG_OVER)
+			t->deadline = UINT64_MAX;
 		if (m->err.code != TKVM_OK)
 			return;
+	}
+	for (i = 0; i < m->proc.hi_thread; i++) {
+		t = &m->thread[i];
+		if (t->state == T_WAIT && t->deadline < m->next_wake)
+			m->next_wake = t->deadline;
 	}
 	m->host_ready = 0;
 }
@@ -382,8 +416,7 @@ machine_call_of(struct thread *t, uint64_t nr)
 static void
 on_syscall(struct machine *m)
 {
-	const uint32_t before = m->proc.nthreads, uid = m->proc.uid,
-	    gid = m->proc.gid;
+	const uint32_t before = m->proc.nthreads;
 	struct thread *t;
 	unsigned flags;
 	int64_t r;
@@ -404,14 +437,14 @@ on_syscall(struct machine *m)
 		account(m);
 	r = linux_call(m, t);
 	linux_trace(m, t, r);
-	if (m->proc.nthreads != before || m->proc.uid != uid ||
-	    m->proc.gid != gid)
+	if (m->proc.nthreads != before)
 		vvar_update(m);
 	if (t->state == T_FREE)
 		return;			/* it was exit(2) */
 	if (r == SYS_BLOCK) {
 		t->state = T_WAIT;
 		t->seen_gen = m->gk->gen;
+		t->wait_seq = ++m->proc.wait_seq;
 		return;
 	}
 	call_done(m, t, r);
@@ -768,8 +801,10 @@ loop(struct machine *m)
 			return (r);
 		if (i < 0)
 			continue;
-		if (!m->in_blob)
+		if (!m->in_blob) {
+			inside_give(m);
 			handoff_give(m);
+		}
 		if (m->fwait_stale && !m->in_blob)
 			futex_publish(m);
 		enter(m, machine_cur(m));

@@ -46,6 +46,16 @@ runner_main(void *p)
 	return (NULL);
 }
 
+static void
+runner_destroy(struct runner *r)
+{
+
+	(void)pthread_mutex_destroy(&r->mtx);
+	(void)pthread_cond_destroy(&r->todo);
+	(void)pthread_cond_destroy(&r->done);
+	FREE_OBJ(r);
+}
+
 struct runner *
 runner_new(struct tkvm_error *err)
 {
@@ -64,7 +74,7 @@ runner_new(struct tkvm_error *err)
 	if (i != 0) {
 		(void)err_set(err, TKVM_E_MEMORY,
 		    "cannot start a runner thread: %s", strerror(i));
-		FREE_OBJ(r);
+		runner_destroy(r);
 		return (NULL);
 	}
 	return (r);
@@ -82,10 +92,7 @@ runner_free(struct runner **pr)
 	(void)pthread_cond_signal(&r->todo);
 	(void)pthread_mutex_unlock(&r->mtx);
 	(void)pthread_join(r->thread, NULL);
-	(void)pthread_mutex_destroy(&r->mtx);
-	(void)pthread_cond_destroy(&r->todo);
-	(void)pthread_cond_destroy(&r->done);
-	FREE_OBJ(r);
+	runner_destroy(r);
 }
 
 void

@@ -208,7 +208,7 @@ CASE(timerfds)
 	RET(read(t, &n, 8));
 	RET(timerfd_settime(t, 0, &its, NULL));
 	p.fd = t;
-	RET(poll(&p, 1, 1000));
+	RET(poll(&p, 1, 20000));
 	RET(read(t, &n, 8));
 	SHOW(n);
 	RET(read(t, &n, 8));

@@ -25,7 +25,7 @@ struct waiter {
 	void	*to;
 	long	r;
 	int	error;
-	volatile int started, done;
+	volatile int done;
 };
 
 static void *
@@ -40,25 +40,41 @@ waiter(void *p)
 		ts.tv_sec += 10;
 	}
 	errno = 0;
-	w->started = 1;
 	w->r = futex(&word, w->op, word, &ts, w->to, w->bits);
 	w->error = errno;
 	w->done = 1;
 	return (NULL);
 }
 
+/* How many wait there: a requeue to the same place changes nothing. */
+static long
+waiting(uint32_t *at)
+{
+
+	return (futex(at, FUTEX_REQUEUE, 0, (void *)1000, at, 0));
+}
+
+static void
+wait_for_waiters(uint32_t *at, long n)
+{
+	int i;
+
+	for (i = 0; i < 10000 && waiting(at) < n; i++)
+		ms_sleep(1);
+}
+
+/* It waits when this is back. */
 static void
 wait_start(struct waiter *w, int op, uint32_t bits)
 {
+	const long n = waiting(&word);
 
 	memset(w, 0, sizeof *w);
 	w->op = op;
 	w->bits = bits;
 	w->to = &word2;
 	w->t = thread_start(waiter, w);
-	while (!w->started)
-		ms_sleep(1);
-	ms_sleep(20);
+	wait_for_waiters(&word, n + 1);
 }
 
 static void
@@ -96,7 +112,7 @@ CASE(wait_times_out)
 
 	RET(futex(&word, FUTEX_WAIT, word, &ts, NULL, 0));
 	t = now_ns(CLOCK_MONOTONIC) - t0;
-	SHOW(t >= 10 * MS && t < 2000 * MS);
+	SHOW(t >= 10 * MS && t < 20000 * MS);
 	ts.tv_nsec = 0;
 	RET(futex(&word, FUTEX_WAIT, word, &ts, NULL, 0));
 	RET(futex(&word, FUTEX_WAIT_PRIVATE, word, &ts, NULL, 0));
@@ -170,13 +186,16 @@ CASE(bitsets)
 CASE(first_come_first_woken)
 {
 	struct waiter w[4];
-	int i;
+	int i, n;
 
 	for (i = 0; i < 4; i++)
 		wait_start(&w[i], FUTEX_WAIT, 0);
 	for (i = 0; i < 4; i++) {
 		RET(futex(&word, FUTEX_WAKE, 1, NULL, NULL, 0));
-		ms_sleep(50);
+		for (n = 0; n < 10000 && w[0].done + w[1].done + w[2].done +
+		    w[3].done <= i; n++)
+			ms_sleep(1);
+		ms_sleep(20);
 		say("%d %d %d %d", w[0].done, w[1].done, w[2].done, w[3].done);
 	}
 	for (i = 0; i < 4; i++)
@@ -196,6 +215,22 @@ CASE(requeue)
 	RET(futex(&word, FUTEX_REQUEUE, 0, (void *)10, &word2, 0));
 	RET(futex(&word, FUTEX_WAKE, 10, NULL, NULL, 0));
 	RET(futex(&word2, FUTEX_WAKE, 10, NULL, NULL, 0));
+	for (i = 0; i < 3; i++)
+		wait_end(&w[i]);
+}
+
+CASE(requeue_onto_itself)
+{
+	struct waiter w[3];
+	int i;
+
+	for (i = 0; i < 3; i++)
+		wait_start(&w[i], FUTEX_WAIT, 0);
+	RET(futex(&word, FUTEX_REQUEUE, 0, (void *)2, &word, 0));
+	RET(futex(&word, FUTEX_REQUEUE, 1, (void *)9, &word, 0));
+	RET(futex(&word, FUTEX_WAKE, 1, NULL, NULL, 0));
+	RET(futex(&word, FUTEX_REQUEUE, 0, (void *)9, &word, 0));
+	RET(futex(&word, FUTEX_WAKE, 9, NULL, NULL, 0));
 	for (i = 0; i < 3; i++)
 		wait_end(&w[i]);
 }
@@ -256,7 +291,7 @@ CASE(wake_op_wakes)
 
 	wait_start(&w, FUTEX_WAIT, 0);
 	t = thread_start(wait_other, NULL);
-	ms_sleep(15);
+	wait_for_waiters(&other, 1);
 	other = 5;
 	/* other = 6 if it was below 3: it was not, so only word's is woken */
 	RET(futex(&word, FUTEX_WAKE_OP, 1, (void *)1, &other, OP(0, 6, 2, 3)));
@@ -308,12 +343,16 @@ CASE(pi_dead_owner)
 	word = 0;
 }
 
+static volatile int pi_release;
+
 static void *
 pi_owner(void *p)
 {
 
 	(void)p;
 	(void)futex(&word, FUTEX_LOCK_PI, 0, NULL, NULL, 0);
+	while (!pi_release)
+		ms_sleep(1);
 	ms_sleep(40);
 	say("owner unlocks, waiters %d", (word & FUTEX_WAITERS) != 0);
 	if (word & FUTEX_WAITERS)
@@ -330,12 +369,15 @@ CASE(pi_contended)
 	pthread_t t;
 
 	word = 0;
+	pi_release = 0;
 	t = thread_start(pi_owner, NULL);
-	ms_sleep(15);
+	while (__atomic_load_n(&word, __ATOMIC_SEQ_CST) == 0)
+		ms_sleep(1);
 	(void)clock_gettime(CLOCK_REALTIME, &ts);
 	RET(futex(&word, FUTEX_LOCK_PI, 0, &ts, NULL, 0));
 	RET(futex(&word, FUTEX_TRYLOCK_PI, 0, NULL, NULL, 0));
 	RET(futex(&word, FUTEX_UNLOCK_PI, 0, NULL, NULL, 0));
+	pi_release = 1;
 	RET(futex(&word, FUTEX_LOCK_PI, 0, NULL, NULL, 0));
 	SHOW((word & FUTEX_TID_MASK) == me);
 	(void)pthread_join(t, NULL);

@@ -425,11 +425,14 @@ dontneed_file(const char *path)
 
 CASE(file_dontneed)
 {
+	char path[40];
 
 	tmp_enter();
 	dontneed_file("f");
 	tmp_leave();
-	dontneed_file("/dev/shm/tkvm-dontneed");
+	(void)snprintf(path, sizeof path, "/dev/shm/tkvm-dontneed-%d",
+	    (int)getpid());
+	dontneed_file(path);
 }
 
 CASE(file_dontneed_large)

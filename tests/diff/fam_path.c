@@ -860,7 +860,9 @@ BOTH(record_locks_of_the_process)
 
 /* ---- named pipes --------------------------------------------------------------- */
 
-#define FIFO	"/dev/shm/tkvm-fifo"
+/* Not the one of another run, nor of one that came to no end */
+static char fifo_path[40];
+#define FIFO	fifo_path
 
 static void *
 fifo_writer(void *priv)
@@ -885,6 +887,8 @@ CASE(fifo)
 	int r, w, late;
 
 	(void)signal(SIGPIPE, SIG_IGN);
+	(void)snprintf(fifo_path, sizeof fifo_path, "/dev/shm/tkvm-fifo-%d",
+	    (int)getpid());
 	RET(mkfifo(FIFO, 0644));
 	RET(mkfifo(FIFO, 0644));
 	RET(stat(FIFO, &st));

@@ -231,7 +231,7 @@ CASE(waking)
 	MUST((e = epoll_create1(0)) >= 0 && (v = eventfd(0, 0)) >= 0);
 	RET(ctl(e, EPOLL_CTL_ADD, v, EPOLLIN, 1));
 	t = thread_start(late, &v);
-	waits(e, 2000);
+	waits(e, 20000);
 	pthread_join(t, NULL);
 	close(v);
 	close(e);

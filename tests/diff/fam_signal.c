@@ -327,12 +327,12 @@ static void *
 kick_later(void *p)
 {
 
-	ms_sleep(20);
+	ms_sleep(150);
 	(void)pthread_kill(main_thread, (int)(intptr_t)p);
 	return (NULL);
 }
 
-/* A signal for the calling thread in 20 ms; others are not to get it. */
+/* A signal for the calling thread in 150 ms, when it waits; others are not to get it. */
 static pthread_t
 soon(int sig)
 {
@@ -419,7 +419,7 @@ CASE(pause_returns)
 /* ---- which calls go on, which end -------------------------------------------------- */
 
 static int fds[2];
-static struct timespec long_time = { 0, 250 * 1000000 };
+static struct timespec long_time = { 1, 0 };
 
 static long do_read(void) { char c; return (read(fds[0], &c, 1)); }
 static long do_readv(void)
@@ -434,7 +434,7 @@ static long do_poll(void)
 {
 	struct pollfd p = { fds[0], POLLIN, 0 };
 
-	return (poll(&p, 1, 250));
+	return (poll(&p, 1, 1000));
 }
 static long do_ppoll(void)
 {
@@ -444,7 +444,7 @@ static long do_ppoll(void)
 }
 static long do_select(void)
 {
-	struct timeval tv = { 0, 250000 };
+	struct timeval tv = { 1, 0 };
 	fd_set s;
 
 	FD_ZERO(&s);
@@ -458,7 +458,7 @@ static long do_nanosleep(void)
 
 	if (r != 0)
 		say("rest: %d", rem.tv_sec == 0 && rem.tv_nsec > 0 &&
-		    rem.tv_nsec < 250 * (long)MS);
+		    rem.tv_nsec < 1000 * (long)MS);
 	return (r);
 }
 static long do_futex(void)
@@ -473,18 +473,14 @@ static long do_futex_bitset(void)
 	struct timespec ts;
 
 	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	ts.tv_nsec += 250 * (long)MS;
-	if (ts.tv_nsec >= 1000000000) {
-		ts.tv_sec++;
-		ts.tv_nsec -= 1000000000;
-	}
+	ts.tv_sec++;
 	return (syscall(SYS_futex, &w, 9, 0, &ts, NULL, ~0));
 }
 static long do_epoll(void)
 {
 	struct epoll_event ev;
 	int ep = epoll_create1(0), e;
-	long r = epoll_wait(ep, &ev, 1, 250);
+	long r = epoll_wait(ep, &ev, 1, 1000);
 
 	e = errno;
 	(void)close(ep);
@@ -499,11 +495,7 @@ static long do_lock(void)
 	(void)pthread_mutex_init(&m, NULL);
 	(void)pthread_mutex_lock(&m);
 	(void)clock_gettime(CLOCK_REALTIME, &ts);
-	ts.tv_nsec += 250 * (long)MS;
-	if (ts.tv_nsec >= 1000000000) {
-		ts.tv_sec++;
-		ts.tv_nsec -= 1000000000;
-	}
+	ts.tv_sec++;
 	return (pthread_mutex_timedlock(&m, &ts));
 }
 
@@ -511,7 +503,7 @@ static void *
 kick_then_write(void *p)
 {
 
-	ms_sleep(20);
+	ms_sleep(60);
 	(void)pthread_kill(main_thread, SIGUSR1);
 	ms_sleep(100);
 	(void)write(*(int *)p, "x", 1);
@@ -859,7 +851,7 @@ CASE(signal_of_a_running_thread)
 	/* no system call here, only a loop */
 	on(SIGUSR1, count, 0);
 	t = soon(SIGUSR1);
-	end = now_ns(CLOCK_MONOTONIC) + 3000 * MS;
+	end = now_ns(CLOCK_MONOTONIC) + 20000 * MS;
 	while (!got && now_ns(CLOCK_MONOTONIC) < end)
 		continue;
 	SHOW(got);

@@ -228,6 +228,28 @@ CASE(unix_path)
 	RET(stat(path, &st));
 }
 
+/* Where the machine has no file system of its own */
+CASE(unix_elsewhere)
+{
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	struct stat st = { 0 };
+	int l;
+
+	(void)snprintf(un.sun_path, sizeof un.sun_path,
+	    "/var/tmp/tkvm-diff-%d.sock", (int)getpid());
+	l = socket(AF_UNIX, SOCK_STREAM, 0);
+	RET(chmod(un.sun_path, 0666));
+	RET(bind(l, (void *)&un, sizeof un));
+	RET(listen(l, 5));
+	RET(stat(un.sun_path, &st));
+	SHOW(S_ISSOCK(st.st_mode));
+	RET(chmod(un.sun_path, 0666));
+	RET(chown(un.sun_path, (uid_t)-1, (gid_t)-1));
+	close(l);
+	(void)unlink(un.sun_path);
+	RET(stat(un.sun_path, &st));
+}
+
 CASE(unix_removed)
 {
 	struct sockaddr_un un, peer;
@@ -913,16 +935,22 @@ CASE(udp_ports)
 	struct sockaddr_storage to;
 	struct sockaddr_in any = { .sin_family = AF_INET };
 	socklen_t len;
-	int s, c, t, on = 1;
+	int s, c, t, on = 1, tries = 0;
 
-	s = udp_on(AF_INET, &to, &len);
+	/* TCP has ports of its own; on the host this one may be somebody's. */
+	do {
+		s = udp_on(AF_INET, &to, &len);
+		MUST((t = socket(AF_INET, SOCK_STREAM, 0)) >= 0);
+		if (bind(t, (void *)&to, len) == 0)
+			break;
+		close(s);
+		close(t);
+	} while (++tries < 20);
+	SHOW(tries < 20);
 	MUST((c = socket(AF_INET, SOCK_DGRAM, 0)) >= 0);
 	RET(bind(c, (void *)&to, len));
 	any.sin_port = ((struct sockaddr_in *)&to)->sin_port;
 	RET(bind(c, (void *)&any, sizeof any));
-	/* TCP has ports of its own */
-	MUST((t = socket(AF_INET, SOCK_STREAM, 0)) >= 0);
-	RET(bind(t, (void *)&to, len));
 	RET(setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on));
 	RET(setsockopt(c, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on));
 	RET(bind(c, (void *)&to, len));

@@ -88,6 +88,49 @@ CASE(three_hundred_at_once)
 	ERRNUM(pthread_attr_destroy(&a));
 }
 
+/* A byte in a pipe as a lock, as libuv has one: two do not starve the others. */
+static int lock_pipe[2];
+
+static void *
+lock_and_unlock(void *p)
+{
+	volatile int *had = p;
+	char b;
+
+	while (!__atomic_load_n(&flag, __ATOMIC_SEQ_CST)) {
+		if (read(lock_pipe[0], &b, 1) != 1)
+			break;
+		if (++*had == 20)
+			__atomic_add_fetch(&counter, 1, __ATOMIC_SEQ_CST);
+		/* calls that leave the machine: threads may change there */
+		(void)access("/", F_OK);
+		if (write(lock_pipe[1], &b, 1) != 1)
+			break;
+		(void)access("/", F_OK);
+	}
+	return (NULL);
+}
+
+CASE(lock_that_many_want)
+{
+	int had[6] = { 0 }, i, bad = 0;
+	pthread_t t[6];
+
+	flag = counter = 0;
+	MUST(pipe(lock_pipe) == 0 && write(lock_pipe[1], "x", 1) == 1);
+	for (i = 0; i < 6; i++)
+		t[i] = thread_start(lock_and_unlock, &had[i]);
+	while (__atomic_load_n(&counter, __ATOMIC_SEQ_CST) < 6)
+		(void)usleep(1000);
+	__atomic_store_n(&flag, 1, __ATOMIC_SEQ_CST);
+	for (i = 0; i < 6; i++)
+		bad += pthread_join(t[i], NULL) != 0;
+	SHOW(counter);
+	SHOW(bad);
+	close(lock_pipe[0]);
+	close(lock_pipe[1]);
+}
+
 CASE(one_after_the_other)
 {
 	int i, bad = 0;
@@ -415,6 +458,7 @@ robust_sleeper(void *p)
 {
 
 	(void)pthread_mutex_lock(p);
+	flag = 1;
 	ms_sleep(30);
 	return (NULL);
 }
@@ -429,8 +473,10 @@ CASE(robust_mutex_wakes)
 	(void)pthread_mutexattr_init(&a);
 	(void)pthread_mutexattr_setrobust(&a, PTHREAD_MUTEX_ROBUST);
 	(void)pthread_mutex_init(&m, &a);
+	flag = 0;
 	t = thread_start(robust_sleeper, &m);
-	ms_sleep(10);
+	while (!flag)
+		ms_sleep(1);
 	u = thread_start(robust_waiter, &m);
 	(void)pthread_join(t, NULL);
 	(void)pthread_join(u, &r);
@@ -547,11 +593,13 @@ CASE(clone_tids)
 	SHOW(r > 0 && r == ptid);
 	futex_until_zero(&ctid);
 	SHOW(child_word);
-	ctid = 0;
+	ctid = child_word = 0;
 	r = raw_clone(THREAD_FLAGS | CLONE_CHILD_SETTID |
 	    CLONE_CHILD_CLEARTID, stack + 16 * PG, NULL, &ctid);
 	SHOW(r > 0);
-	ms_sleep(5);
+	/* its number is there before it runs */
+	while (*(volatile int *)&child_word == 0)
+		ms_sleep(1);
 	futex_until_zero(&ctid);
 	SHOW(ctid);
 	RET(munmap(stack, 16 * PG));

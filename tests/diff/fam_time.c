@@ -19,7 +19,23 @@ took(uint64_t t0, unsigned ms)
 {
 	uint64_t t = now_ns(CLOCK_MONOTONIC) - t0;
 
-	return (t >= ms * MS && t < (ms + 3000) * MS);
+	return (t >= ms * MS && t < (ms + 20000) * MS);
+}
+
+/* Until the signal, which may be there before; it comes once. */
+static void
+wait_for(int sig, volatile int *there)
+{
+	sigset_t s, old;
+
+	(void)sigemptyset(&s);
+	(void)sigaddset(&s, sig);
+	(void)sigprocmask(SIG_BLOCK, &s, &old);
+	if (!*there)
+		RET(sigsuspend(&old));
+	else
+		say("sigsuspend(&old): EINTR");
+	(void)sigprocmask(SIG_SETMASK, &old, NULL);
 }
 
 static volatile int ticks, tick_code, tick_overrun, tick_value;
@@ -94,9 +110,11 @@ CASE(clocks_go_on)
 		a = b;
 	}
 	SHOW(back);
-	SHOW(now_ns(CLOCK_BOOTTIME) >= now_ns(CLOCK_MONOTONIC));
-	SHOW(now_ns(CLOCK_REALTIME) > 1600000000UL * 1000 * MS);
-	SHOW(now_ns(CLOCK_TAI) >= now_ns(CLOCK_REALTIME) - 1000 * MS);
+	a = now_ns(CLOCK_MONOTONIC);
+	SHOW(now_ns(CLOCK_BOOTTIME) >= a);
+	a = now_ns(CLOCK_REALTIME);
+	SHOW(a > 1600000000UL * 1000 * MS);
+	SHOW(now_ns(CLOCK_TAI) >= a);
 }
 
 CASE(vdso_and_call_agree)
@@ -115,7 +133,7 @@ CASE(vdso_and_call_agree)
 		bad += x < 0;
 	}
 	SHOW(bad);
-	SHOW(time(NULL) - a.tv_sec <= 1);
+	SHOW(time(NULL) - a.tv_sec <= 20);
 }
 
 CASE(cpu_clocks)
@@ -132,8 +150,9 @@ CASE(cpu_clocks)
 	SHOW(now_ns(CLOCK_THREAD_CPUTIME_ID) - c > 5 * MS);
 	SHOW(now_ns(CLOCK_MONOTONIC) - t > 10 * MS);
 	a = now_ns(CLOCK_PROCESS_CPUTIME_ID);
-	ms_sleep(40);
-	SHOW(now_ns(CLOCK_PROCESS_CPUTIME_ID) - a < 30 * MS);
+	/* in a machine, a processor that is somebody else's counts */
+	ms_sleep(500);
+	SHOW(now_ns(CLOCK_PROCESS_CPUTIME_ID) - a < 400 * MS);
 	ERRNUM(clock_getcpuclockid(0, &clk));
 	SHOW(now_ns(clk) > 0);
 	ERRNUM(clock_getcpuclockid(0x3ffff0, &clk));
@@ -209,7 +228,7 @@ CASE(alarm_and_itimer)
 	RET(alarm(100));
 	RET(alarm(0));
 	RET(setitimer(ITIMER_REAL, &it, NULL));
-	RET(pause());
+	wait_for(SIGALRM, &ticks);
 	SHOW(ticks);
 	SHOW(tick_code == SI_KERNEL);
 	RET(getitimer(ITIMER_REAL, &old));
@@ -221,7 +240,7 @@ CASE(alarm_and_itimer)
 	RET(setitimer(ITIMER_REAL, &it, &old));
 	SHOW(old.it_value.tv_sec);
 	RET(getitimer(ITIMER_REAL, &old));
-	SHOW(old.it_value.tv_sec == 49 || old.it_value.tv_sec == 50);
+	SHOW(old.it_value.tv_sec > 20 && old.it_value.tv_sec <= 50);
 	SHOW(old.it_interval.tv_sec);
 	memset(&it, 0, sizeof it);
 	RET(setitimer(ITIMER_REAL, &it, &old));
@@ -294,7 +313,7 @@ CASE(itimer_prof)
 
 CASE(timer_signal)
 {
-	struct itimerspec its = { { 0, 0 }, { 0, 20 * MS } }, cur;
+	struct itimerspec its = { { 0, 0 }, { 50, 0 } }, cur;
 	struct sigevent ev;
 	timer_t t;
 
@@ -308,8 +327,10 @@ CASE(timer_signal)
 	SHOW(cur.it_value.tv_sec + cur.it_value.tv_nsec);
 	RET(timer_settime(t, 0, &its, NULL));
 	RET(timer_gettime(t, &cur));
-	SHOW(cur.it_value.tv_nsec > 0 && cur.it_value.tv_nsec <= 20 * (long)MS);
-	RET(pause());
+	SHOW(cur.it_value.tv_sec > 20 && cur.it_value.tv_sec <= 50);
+	its.it_value = (struct timespec){ 0, 20 * MS };
+	RET(timer_settime(t, 0, &its, NULL));
+	wait_for(SIGRTMIN, &ticks);
 	SHOW(ticks);
 	SHOW(tick_code == SI_TIMER);
 	SHOW(tick_value);
@@ -395,7 +416,7 @@ CASE(timer_thread)
 	ev.sigev_value.sival_ptr = (void *)(uintptr_t)&fired;
 	RET(timer_create(CLOCK_REALTIME, &ev, &t));
 	RET(timer_settime(t, 0, &its, NULL));
-	for (i = 0; i < 1000 && !fired; i++)
+	for (i = 0; i < 10000 && !fired; i++)
 		ms_sleep(2);
 	SHOW(fired);
 	RET(timer_delete(t));
@@ -414,7 +435,7 @@ CASE(timer_to_a_thread)
 	ev._sigev_un._tid = (int)syscall(SYS_gettid);
 	RET(timer_create(CLOCK_MONOTONIC, &ev, &t));
 	RET(timer_settime(t, 0, &its, NULL));
-	RET(pause());
+	wait_for(SIGUSR2, &ticks);
 	SHOW(ticks);
 	RET(timer_delete(t));
 	(void)signal(SIGUSR2, SIG_DFL);
@@ -452,7 +473,7 @@ CASE(itimer_prof_again)
 	RET(setitimer(ITIMER_PROF, &it, NULL));
 	/* sleeping does not count */
 	ms_sleep(60);
-	SHOW(ticks <= 1);
+	SHOW(ticks <= 3);
 	while (ticks < 4 && took(t0, 0))
 		continue;
 	SHOW(ticks >= 4);
@@ -471,7 +492,7 @@ CASE(itimer_prof_again)
 
 CASE(timer_of_thread_time)
 {
-	struct itimerspec its = { { 0, 0 }, { 0, 10 * MS } }, cur;
+	struct itimerspec its = { { 0, 0 }, { 0, 300 * MS } }, cur;
 	struct sigevent ev;
 	uint64_t t0 = now_ns(CLOCK_MONOTONIC), cpu;
 	clockid_t clk;
@@ -487,14 +508,15 @@ CASE(timer_of_thread_time)
 	cpu = now_ns(CLOCK_THREAD_CPUTIME_ID);
 	RET(timer_settime(t, 0, &its, NULL));
 	RET(timer_gettime(t, &cur));
-	SHOW(cur.it_value.tv_nsec > 0 && cur.it_value.tv_nsec <= 10 * (long)MS);
+	SHOW(cur.it_value.tv_nsec > 0 && cur.it_value.tv_nsec <=
+	    300 * (long)MS);
 	ms_sleep(30);
 	SHOW(ticks);
 	while (!ticks && took(t0, 0))
 		continue;
 	SHOW(ticks);
 	SHOW(tick_value);
-	SHOW(now_ns(CLOCK_THREAD_CPUTIME_ID) - cpu >= 5 * MS);
+	SHOW(now_ns(CLOCK_THREAD_CPUTIME_ID) - cpu > 200 * MS);
 	/* an absolute one that is over */
 	its.it_value.tv_nsec = 1;
 	RET(timer_settime(t, TIMER_ABSTIME, &its, NULL));
@@ -522,7 +544,8 @@ worker(void *priv)
 CASE(sleep_cpu_time)
 {
 	struct timespec ts = { 0, 20 * MS }, rem = { 9, 9 };
-	struct itimerval it = { { 0, 0 }, { 0, 30000 } };
+	/* once more in case that the first is before the wait */
+	struct itimerval it = { { 0, 30000 }, { 0, 30000 } };
 	uint64_t cpu;
 	pthread_t th;
 
@@ -542,7 +565,9 @@ CASE(sleep_cpu_time)
 	RET(setitimer(ITIMER_REAL, &it, NULL));
 	ERRNUM(clock_nanosleep(CLOCK_PROCESS_CPUTIME_ID, 0, &ts, &rem));
 	SHOW(rem.tv_sec);
-	SHOW(ticks);
+	SHOW(ticks > 0);
+	memset(&it, 0, sizeof it);
+	RET(setitimer(ITIMER_REAL, &it, NULL));
 	(void)signal(SIGALRM, SIG_DFL);
 	RET(syscall(SYS_clock_nanosleep, CLOCK_THREAD_CPUTIME_ID, 0, &ts,
 	    NULL));
@@ -569,6 +594,7 @@ CASE(timer_absolute)
 	struct itimerspec its = { { 0, 0 }, { 1, 0 } };
 	struct sigevent ev;
 	timer_t t;
+	int i;
 
 	catch(SIGUSR1);
 	memset(&ev, 0, sizeof ev);
@@ -577,7 +603,7 @@ CASE(timer_absolute)
 	RET(timer_create(CLOCK_REALTIME, &ev, &t));
 	/* long over: fires at once */
 	RET(timer_settime(t, TIMER_ABSTIME, &its, NULL));
-	if (!ticks)
+	for (i = 0; i < 1000 && !ticks; i++)
 		ms_sleep(20);
 	SHOW(ticks);
 	RET(timer_delete(t));
@@ -595,7 +621,7 @@ CASE(timer_none)
 	RET(timer_create(CLOCK_BOOTTIME, &ev, &t));
 	RET(timer_settime(t, 0, &its, NULL));
 	RET(timer_settime(t, 0, &its, &old));
-	SHOW(old.it_value.tv_sec == 99 || old.it_value.tv_sec == 100);
+	SHOW(old.it_value.tv_sec > 60 && old.it_value.tv_sec <= 100);
 	RET(timer_delete(t));
 }
 
@@ -611,10 +637,10 @@ CASE(timerfd_basics)
 	RET(timerfd_settime(fd, 0, &its, NULL));
 	p.fd = fd;
 	p.events = POLLIN;
-	RET(poll(&p, 1, 1000));
+	RET(poll(&p, 1, 20000));
 	ms_sleep(20);
 	RET(read(fd, &n, 8));
-	SHOW(n >= 4 && n < 1000);
+	SHOW(n >= 4 && n < 20000);
 	RET(read(fd, &n, 7));
 	RET(write(fd, &n, 8));
 	RET(timerfd_gettime(fd, &cur));

@@ -197,8 +197,11 @@ boot_step(struct vcpu *v)
 		    0, 0, 0));
 	case 22:	/* 18 */
 		return (fake_syscall(v, SYS_inotify_init1, 0, 0, 0, 0, 0, 0));
-	default:
+	case 23:
 		return (fake_syscall(v, SYS_accept4, 3, 0, 0, 0, 0, 0));
+	default:	/* 19: warm-connection */
+		return (fake_syscall(v, SYS_read, CONN_FD, GOOD, 100, 0, 0,
+		    0));
 	}
 }
 
@@ -321,7 +324,7 @@ set(struct tkvm_options *o, const char *key, const char *value)
 }
 
 static struct tkvm_options *
-make_options(void)
+make_options(int warm)
 {
 	struct tkvm_options *o;
 	char path[128];
@@ -344,21 +347,18 @@ make_options(void)
 	set(o, "max-response-buffer", "1");
 	set(o, "max-request-time", "0.05");
 	set(o, "run-mode", "worker");
+	if (warm)
+		set(o, "warm-connection", "on");
 	tkvm_options_log(o, no_log, NULL);
 	return (o);
 }
 
-struct tkvm_image *
-fake_image(void)
+static void
+make_files(void)
 {
-	static struct tkvm_image *img;
 	struct rlimit rl;
-	struct tkvm_options *o;
-	struct tkvm_error err;
 	char path[128];
 
-	if (img != NULL)
-		return (img);
 	(void)snprintf(fake_dir, sizeof fake_dir, "/var/tmp/tkvm-fuzz-XXXXXX");
 	AN(mkdtemp(fake_dir));
 	(void)atexit(at_exit);
@@ -366,20 +366,36 @@ fake_image(void)
 	AZ(mkdir(path, 0700));
 	fake_clean();
 	make_program();
-	o = make_options();
-	img = tkvm_boot(o, NULL, &err);
-	if (img == NULL) {
-		(void)fprintf(stderr, "%s\n", err.text);
-		abort();
-	}
-	tkvm_options_free(&o);
-	__lsan_register_root_region(img->m, sizeof *img->m);
-	booted = 1;
 	/* No guest fills the disk. */
 	AZ(getrlimit(RLIMIT_FSIZE, &rl));
 	rl.rlim_cur = 64 << 20;
 	AZ(setrlimit(RLIMIT_FSIZE, &rl));
-	return (img);
+}
+
+struct tkvm_image *
+fake_image(int warm)
+{
+	static struct tkvm_image *img[2];
+	struct tkvm_options *o;
+	struct tkvm_error err;
+
+	if (img[warm] != NULL)
+		return (img[warm]);
+	if (fake_dir[0] == '\0')
+		make_files();
+	booted = 0;
+	step = 0;
+	o = make_options(warm);
+	img[warm] = tkvm_boot(o, NULL, &err);
+	if (img[warm] == NULL) {
+		(void)fprintf(stderr, "%s\n", err.text);
+		abort();
+	}
+	AN((img[warm]->m->conn >= 0) == warm);
+	tkvm_options_free(&o);
+	__lsan_register_root_region(img[warm]->m, sizeof *img[warm]->m);
+	booted = 1;
+	return (img[warm]);
 }
 
 /* ---- forks ------------------------------------------------------------------------------- */
@@ -393,12 +409,12 @@ fake_die(const char *what, const struct tkvm_error *err)
 }
 
 struct tkvm_fork *
-fake_fork(void)
+fake_fork(struct tkvm_image *img)
 {
 	struct tkvm_error err;
 	struct tkvm_fork *f;
 
-	f = tkvm_fork_new(fake_image(), &err);
+	f = tkvm_fork_new(img, &err);
 	if (f == NULL)
 		fake_die("fork", &err);
 	/* It is mapped, not allocated. */
@@ -417,12 +433,13 @@ fake_fork_free(struct tkvm_fork **pf)
 void
 fake_reset(struct tkvm_fork **pf, int now)
 {
+	struct tkvm_image *img = (*pf)->image;
 	struct tkvm_error err;
 
 	if ((*pf)->m->vcpu->dead) {
 		AN(tkvm_fork_reset(*pf, &err) != 0);
 		fake_fork_free(pf);
-		*pf = fake_fork();
+		*pf = fake_fork(img);
 	} else if (tkvm_fork_reset(*pf, &err) != 0)
 		fake_die("reset", &err);
 	if (now && machine_verify((*pf)->m, &err) != 0)

@@ -21,6 +21,7 @@
 #define FILEMAP		0x10060000UL	/* of a host file, private */
 #define SHARED		0x10070000UL	/* of a memfd */
 #define NFD		24		/* descriptors that are open, or nearly */
+#define CONN_FD		19		/* of the first connection */
 
 /* Bytes of the input, zero behind its end */
 struct input {
@@ -36,10 +37,10 @@ uint64_t in_pointer(struct input *, unsigned kind);
 
 /* Folder of this process for host files; removed at the end */
 extern char fake_dir[];
-/* The image; made at the first call. */
-struct tkvm_image *fake_image(void);
+/* The image, without or with `warm` connection; made at the first call. */
+struct tkvm_image *fake_image(int warm);
 /* A fork of it, and the next one after one that broke */
-struct tkvm_fork *fake_fork(void);
+struct tkvm_fork *fake_fork(struct tkvm_image *);
 void fake_fork_free(struct tkvm_fork **);
 /* Say what failed, and end. */
 void fake_die(const char *what, const struct tkvm_error *)

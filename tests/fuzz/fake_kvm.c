@@ -579,7 +579,7 @@ vcpu_unkick(struct vcpu *v)
 }
 
 int
-vcpu_reset_debug(struct vcpu *v)
+vcpu_reset_pending(struct vcpu *v)
 {
 
 	(void)v;

@@ -50,7 +50,7 @@ options(const char *file)
 	struct tkvm_error err;
 	char text[200];
 
-	o = tkvm_options_dup(fake_image()->opt);
+	o = tkvm_options_dup(fake_image(0)->opt);
 	AN(o);
 	(void)snprintf(text, sizeof text, "%s/%s", fake_dir, file);
 	AZ(tkvm_options_set(o, "program", text, &err));
@@ -140,7 +140,7 @@ LLVMFuzzerInitialize(int *argc, char ***argv)
 
 	(void)argc;
 	(void)argv;
-	(void)fake_image();
+	(void)fake_image(0);
 	AZ(getrlimit(RLIMIT_FSIZE, &rl));
 	rl.rlim_cur = 1 << 30;	/* a machine's memory is a file */
 	AZ(setrlimit(RLIMIT_FSIZE, &rl));

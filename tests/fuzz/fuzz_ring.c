@@ -7,6 +7,7 @@
  * contents change *between* reads, too, as if a second processor wrote.
  */
 
+#include <netinet/in.h>
 #include <stdio.h>
 #include <sys/syscall.h>
 
@@ -20,6 +21,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *, size_t);
 int LLVMFuzzerInitialize(int *, char ***);
 
 static struct input in, races;
+static struct tkvm_fork *forks[2];	/* ... of the image with a connection */
 static struct tkvm_fork *theFork;
 static unsigned nstep;
 
@@ -174,12 +176,12 @@ answer(struct vcpu *v)
 		n = in_bytes(&in, b, in_int(&in, 1));
 		break;
 	default:
-		return (fake_syscall(v, SYS_write, NFD - 5, GOOD,
+		return (fake_syscall(v, SYS_write, CONN_FD, GOOD,
 		    in_int(&in, 2), 0, 0, 0));
 	}
 	if (fill(v, b, n, &x))
 		return (x);
-	return (fake_syscall(v, SYS_write, NFD - 5, GOOD, n, 0, 0, 0));
+	return (fake_syscall(v, SYS_write, CONN_FD, GOOD, n, 0, 0, 0));
 }
 
 static const uint16_t calls[] = {
@@ -261,13 +263,16 @@ LLVMFuzzerInitialize(int *argc, char ***argv)
 
 	(void)argc;
 	(void)argv;
-	theFork = fake_fork();
+	forks[0] = fake_fork(fake_image(0));
+	forks[1] = fake_fork(fake_image(1));
 	return (0);
 }
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *p, size_t len)
 {
+	static const struct sockaddr_in peer = {
+		.sin_family = AF_INET, .sin_port = 7, .sin_addr = { 7 } };
 	static unsigned long n;
 	struct tkvm_error err;
 	size_t k;
@@ -285,7 +290,9 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t len)
 	nstep = 0;
 	err.code = TKVM_OK;
 	err.text[0] = '\0';
-	if (tkvm_fork_open(theFork, NULL, 0, 0, &err) != 0)
+	theFork = forks[p[0] >> 7];
+	if (tkvm_fork_open(theFork, (const struct sockaddr *)&peer,
+	    sizeof peer, 0, &err) != 0)
 		fake_die("open", &err);
 	if (p[0] & 16)
 		tkvm_fork_client(theFork, 7);
@@ -297,5 +304,6 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t len)
 		tkvm_fork_close(theFork);
 	races_on(0);
 	fake_reset(&theFork, n % VERIFY_EVERY == 1);
+	forks[p[0] >> 7] = theFork;
 	return (0);
 }

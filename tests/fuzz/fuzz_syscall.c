@@ -291,7 +291,7 @@ LLVMFuzzerInitialize(int *argc, char ***argv)
 	for (u = 0; u < SYS_MAX; u++)
 		if (sys_table[u].fn != NULL || (sys_table[u].flags & SYS_GK))
 			calls[ncalls++] = (uint16_t)u;
-	theFork = fake_fork();
+	theFork = fake_fork(fake_image(0));
 	return (0);
 }
 

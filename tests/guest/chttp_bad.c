@@ -208,10 +208,22 @@ path_garbage(struct conn *c)
 }
 
 static void
-path_fill(struct conn *c)
+fill(struct conn *c)
 {
+	c->state = ST_ANSWER;		/* it may have waited */
 	head_chunked(c);
 	generate(c, GEN_FILL, 0);
+}
+
+static void
+path_fill(struct conn *c)
+{
+	const unsigned ms = (unsigned)num(c, "ms", 0);
+
+	if (ms > 0)
+		wait_ms(c, ms, fill);
+	else
+		fill(c);
 }
 
 /* ---- as much as the limits allow ---------------------------------------------- */

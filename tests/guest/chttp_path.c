@@ -8,6 +8,7 @@
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 
 #include <arpa/inet.h>
@@ -15,6 +16,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <netinet/in.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -406,6 +408,31 @@ path_random(struct conn *c)
 	str(c, b);
 }
 
+/* Calls that need no exit: signal mask, and where the heap ends */
+static void
+path_mask(struct conn *c)
+{
+	sigset_t set, old;
+	unsigned u, bad = 0;
+	char *end = sbrk(0);
+
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGUSR1);
+	for (u = 0; u < 100; u++) {
+		bad += sigprocmask(SIG_BLOCK, &set, &old) != 0 ||
+		    sigismember(&old, SIGUSR1);
+		bad += sigprocmask(SIG_BLOCK, NULL, &old) != 0 ||
+		    !sigismember(&old, SIGUSR1);
+		bad += sigprocmask(SIG_SETMASK, &set, NULL) != 0;
+		bad += sigprocmask(SIG_UNBLOCK, &set, NULL) != 0;
+		bad += (char *)syscall(SYS_brk, 0) != end ||
+		    (char *)syscall(SYS_brk, end - 8) != end - 8 ||
+		    (char *)syscall(SYS_brk, 0) != end - 8 ||
+		    (char *)syscall(SYS_brk, end) != end;
+	}
+	str(c, bad == 0 ? "ok" : "bad");
+}
+
 static void
 path_pid(struct conn *c)
 {
@@ -502,6 +529,7 @@ static const struct path paths[] = {
 	{ "/bigheaders",	path_bigheaders },
 	{ "/interim",		path_interim },
 	{ "/hops",		path_hops },
+	{ "/mask",		path_mask },
 	{ "/random",		path_random },
 	{ "/pid",		path_pid },
 	{ "/time",		path_time },

@@ -80,7 +80,7 @@ main(int argc, char **argv)
 	}
 	tkvm_options_log(o, log_line, &quiet);
 	set(o, "allow-all", NULL);
-	set(o, "max-boot-time", "30");
+	set(o, "max-boot-time", "100");
 	if (getcwd(cwd, sizeof cwd) != NULL)
 		set(o, "cwd", cwd);
 	while ((ch = getopt(argc, argv, "+svt:o:")) != -1) {

@@ -51,7 +51,7 @@ main(void)
 	t0 = prog_now();
 	for (i = 0; i < 5; i++)
 		(void)usleep(20000);
-	OK(prog_now() - t0 < 5);
+	OK(prog_now() - t0 < 25);
 	for (i = 0; i < 3; i++)
 		while (atomic_load(&steps[i]) == 0)
 			(void)usleep(1000);

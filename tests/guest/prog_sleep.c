@@ -17,14 +17,15 @@ main(void)
 	int i;
 
 	OK(nanosleep(&ts, NULL) == 0);
-	OK(prog_now() - t >= 0.03 && prog_now() - t < 2);
+	OK(prog_now() - t >= 0.03 && prog_now() - t < 20);
 	t = prog_now();
 	OK(clock_nanosleep(CLOCK_REALTIME, 0, &ts, NULL) == 0);
 	OK(prog_now() - t >= 0.029);
+	/* In the past: at once, or not at all. */
 	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
 	t = prog_now();
 	OK(clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL) == 0);
-	OK(prog_now() - t < 1);
+	OK(prog_now() - t < 20);
 	ts.tv_nsec += 30000000;
 	ts.tv_sec += ts.tv_nsec / 1000000000;
 	ts.tv_nsec %= 1000000000;

@@ -109,6 +109,13 @@ machine_handed(struct machine *m, unsigned i)
 	return (0);
 }
 
+void
+vvar_update(struct machine *m)
+{
+
+	(void)m;
+}
+
 struct gk_vvar *
 machine_vvar(struct machine *m)
 {
@@ -259,7 +266,7 @@ fake_setup(void **state)
 	fake.magic = MACHINE_MAGIC;
 	fake.opt = &fake_opt;
 	fake.proc.pid = FAKE_PID;
-	fake.proc.uid = 1000;
+	fake.proc.uid = fake.proc.ruid = fake.proc.suid = 1000;
 	fake.proc.rlim[RLIMIT_SIGPENDING][0] = MAX_SIGQ;
 	memset(fake_mem, 0, sizeof(fake_mem));
 	fake_mono = 1000 * NSEC;

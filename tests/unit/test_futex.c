@@ -220,11 +220,18 @@ test_requeue(void **state)
 	assert_int_equal(CALL3(T0, futex, W2, FUTEX_WAKE, 1), 1);
 	assert_true(t[1]->woken && !t[2]->woken);
 	assert_int_equal(CALL3(T0, futex, W2, FUTEX_WAKE, 99), 3);
-	/* Onto itself must end */
+	/* Onto itself: it ends, those who could move count, and none does */
 	assert_int_equal(wait_on(T0, W2, 0), SYS_BLOCK);
-	assert_true(CALL6(t[0], futex, W2, FUTEX_REQUEUE, 0, INT32_MAX, W2,
-	    0) >= 0);
+	assert_int_equal(wait_on(t[1], W2, 0), SYS_BLOCK);
+	assert_int_equal(CALL6(t[0], futex, W2, FUTEX_REQUEUE, 0, 1, W2, 0),
+	    1);
+	assert_int_equal(CALL6(t[0], futex, W2, FUTEX_REQUEUE, 0, INT32_MAX,
+	    W2, 0), 2);
 	assert_int_equal(T0->futex, W2);
+	assert_int_equal(CALL6(t[0], futex, W2, FUTEX_REQUEUE, 1, INT32_MAX,
+	    W2, 0), 2);
+	assert_true(T0->woken && !t[1]->woken);
+	assert_int_equal(t[1]->futex, W2);
 }
 
 static void

@@ -200,6 +200,8 @@ test_process(void **state)
 	PLANT(p->generation, w);
 	PLANT(p->umask, w);
 	PLANT(p->cwd[1], w);
+	PLANT(p->ngroups, w);
+	PLANT(p->group[0], w);
 	PLANT(p->rlim[7][0], w);
 	PLANT(p->sigact[10].handler, w);
 	PLANT(p->sigpending, w);
@@ -418,6 +420,28 @@ test_by_design(void **state)
 	must_be_equal("after a request");
 }
 
+/* ---- a request that ended in the middle ---------------------------------------- */
+
+/* Kicked at its deadline while KVM was about to deliver a page fault. */
+static void
+test_kicked_in_fault(void **state)
+{
+	struct kvm_vcpu_events e;
+
+	(void)state;
+	if (tkvm_fork_open(fk, NULL, 0, 0, &err) != 0)
+		fail_msg("%s", err.text);
+	memset(&e, 0, sizeof e);
+	e.exception.injected = 1;
+	e.exception.nr = 14;
+	e.exception.has_error_code = 1;
+	assert_int_equal(ioctl(m->vcpu->fd, KVM_SET_VCPU_EVENTS, &e), 0);
+	m->vcpu->interrupted = 1;
+	if (tkvm_fork_reset(fk, &err) != 0)
+		fail_msg("%s", err.text);
+	must_be_equal("after a kick");
+}
+
 /* ---- */
 
 static int
@@ -469,6 +493,7 @@ main(void)
 		cmocka_unit_test(test_start),
 		cmocka_unit_test(test_vcpu),
 		cmocka_unit_test(test_by_design),
+		cmocka_unit_test(test_kicked_in_fault),
 	};
 
 	if (access("/dev/kvm", R_OK | W_OK) != 0)

@@ -818,6 +818,29 @@ test_rename(void **state)
 	assert_int_equal(g_rename(P("rw/d"), P("rw")), -EACCES);
 }
 
+/* A directory that a rule names is its parent's, which we may not write. */
+static void
+test_rule_stays(void **state)
+{
+
+	(void)state;
+	dir("rw2");
+	list_add(&opt.allow_write.rule, P("rw2"));
+	list_add(&opt.allow_write.rule, P("rw/d"));
+	list_add(&opt.allow_write.rule, P("ok/file"));
+	dir("rw/d");
+	again();
+	assert_int_equal(call(sys_rmdir, U(P("rw2")), 0, 0, 0, 0), -EACCES);
+	assert_int_equal(call(sys_unlinkat, CWD, U(P("rw2/")), AT_REMOVEDIR,
+	    0, 0), -EACCES);
+	assert_int_equal(g_rename(P("rw2"), P("rw/x")), -EACCES);
+	assert_true(exists("rw2"));
+	/* ... but where we may, and a file can be made again */
+	assert_int_equal(g_rename(P("rw/d"), P("rw/e")), 0);
+	assert_int_equal(call(sys_rmdir, U(P("rw/e")), 0, 0, 0, 0), 0);
+	assert_int_equal(call(sys_unlink, U(P("ok/file")), 0, 0, 0, 0), 0);
+}
+
 static void
 test_hardlinks(void **state)
 {
@@ -1300,6 +1323,7 @@ main(void)
 		T(test_proc), T(test_proc_fd), T(test_dirfd), T(test_cwd),
 		T(test_special), T(test_create), T(test_create_links),
 		T(test_dirs), T(test_rename), T(test_hardlinks),
+		T(test_rule_stays),
 		T(test_move_to_read), T(test_rule_links), T(test_rule_file),
 		T(test_told_once), T(test_etc), T(test_volumes),
 		T(test_volume_rename), T(test_volume_file), T(test_race),

@@ -21,6 +21,24 @@ SERVER = os.environ.get("KVMSERVER_FAKE", os.path.join(".", "unit",
                                                        "kvmserver_fake"))
 TMP = tempfile.TemporaryDirectory(prefix="front.")
 PROGRAM = "/bin/sh"
+PATIENCE = 60       # s; for what comes at once where nothing else runs
+TRIES = 8           # for what is to be quick: once it has to be
+
+
+def wait_until(true, what):
+    end = time.monotonic() + PATIENCE
+    while not true():
+        assert time.monotonic() < end, what
+        time.sleep(0.02)
+
+
+def in_time(once):
+    """once() answers what was too slow, if anything: is it so each time?"""
+    for _ in range(TRIES):
+        why = once()
+        if why is None:
+            return
+    raise AssertionError("too slow %d times: %s" % (TRIES, why))
 
 
 class Server:
@@ -42,7 +60,7 @@ class Server:
         self.reader = threading.Thread(target=self.read_log)
         self.reader.start()
         if wait:
-            assert self.ready.wait(10), self.log
+            assert self.ready.wait(PATIENCE), self.log
             assert self.addr is not None, self.log
 
     def read_log(self):
@@ -56,7 +74,7 @@ class Server:
                 self.ready.set()
         self.ready.set()
 
-    def connect(self, timeout=10):
+    def connect(self, timeout=PATIENCE):
         if self.tcp:
             host, port = self.addr.rsplit(":", 1)
             s = socket.create_connection((host, int(port)), timeout)
@@ -73,16 +91,18 @@ class Server:
         except FileNotFoundError:
             pass
         self.proc.send_signal(signal.SIGUSR1)
-        for _ in range(200):
-            if os.path.exists(self.stats_file):
-                with open(self.stats_file) as f:
-                    return json.load(f)
-            time.sleep(0.02)
-        raise AssertionError("no statistics")
+        wait_until(lambda: os.path.exists(self.stats_file), "no statistics")
+        with open(self.stats_file) as f:
+            return json.load(f)
+
+    def wait_for(self, field, n):
+        """Until the statistics say so"""
+        wait_until(lambda: self.stats()[field] == n,
+                   "%s is not %d" % (field, n))
 
     def stop(self, sig=signal.SIGTERM, status=0):
         self.proc.send_signal(sig)
-        rv = self.proc.wait(15)
+        rv = self.proc.wait(PATIENCE)
         self.reader.join()
         self.proc.stderr.close()
         assert rv == status, (rv, self.log)
@@ -407,23 +427,28 @@ def test_early_answer():
 def test_streaming():
     with Server() as s:
         c = s.connect()
-        c.send(b"GET /drip HTTP/1.1\r\nHost: h\r\n\r\n")
-        start = time.time()
-        c.head()
-        seen = []
-        for i in range(5):
-            assert c.line() == b"000005"
-            assert c.exactly(7) == b"drip%d\r\n" % i
-            seen.append(time.time() - start)
-        assert c.line() == b"0" and c.line() == b""
-        assert seen[0] < 0.04 and seen[4] > 0.15, seen
+
+        def once():
+            start = time.monotonic()
+            c.send(b"GET /drip HTTP/1.1\r\nHost: h\r\n\r\n")
+            c.head()
+            seen = []
+            for i in range(5):
+                assert c.line() == b"000005"
+                assert c.exactly(7) == b"drip%d\r\n" % i
+                seen.append(time.monotonic() - start)
+            assert c.line() == b"0" and c.line() == b""
+            assert seen[4] > 0.15, seen
+            return None if seen[0] < 0.04 else seen
+
+        in_time(once)
 
 
 # ---- errors ----------------------------------------------------------------
 
 
 def test_errors():
-    with Server("--max-request-time", "0.2", "-e", tcp=True) as s:
+    with Server("--max-request-time", "1", "-e", tcp=True) as s:
         for path, kind in (("/crash", "crash"), ("/exit", "exit"),
                            ("/loop", "timeout"), ("/sleep", "timeout"),
                            ("/stuck", "stuck"), ("/garbage", "protocol"),
@@ -455,8 +480,8 @@ def test_errors():
         assert st["errors"]["timeout"] == 2, st
         assert st["errors"]["crash"] == 3, st
         assert st["errors"]["stuck"] == 1, st
-        time.sleep(0.1)
-        assert sum('"sh": SIGSEGV' in x for x in s.log) >= 2, s.log
+        wait_until(lambda: sum('"sh": SIGSEGV' in x for x in s.log) >= 2,
+                   s.log)
 
 
 def test_resident():
@@ -476,7 +501,8 @@ def test_resident():
 
 
 def test_client_gone():
-    with Server("-e", "--max-request-time", "2") as s:
+    with Server("-e", "--max-request-time", "30", "--queue-time",
+                "60") as s:
         for _ in range(5):
             c = s.connect()
             c.send(b"GET /big/100000000 HTTP/1.1\r\nHost: h\r\n\r\n")
@@ -492,8 +518,7 @@ def test_client_gone():
             s.connect().close()
         c = s.connect()
         assert c.get("/count")[2] == b"1\n"
-        st = s.stats()
-        assert st["client_gone"] == 15, st
+        s.wait_for("client_gone", 15)
 
 
 # ---- many clients ----------------------------------------------------------
@@ -514,10 +539,9 @@ def test_slow_clients():
         for c in lazy:
             c.send(b"GET /big/900000 HTTP/1.1\r\nHost: h\r\n\r\n")
         c = s.connect()
-        start = time.time()
+        # ... or these would be told that there is none
         for _ in range(100):
             assert c.get("/hello")[2] == b"hello\n"
-        assert time.time() - start < 2
         for c in slow:
             c.send(b"56789")
         for c in slow:
@@ -537,20 +561,25 @@ def test_no_blocking_behind_slow_request():
         clients = [s.connect() for _ in range(8)]
         for c in clients:
             assert c.get("/hello")[0] == 200
-        start = time.time()
-        clients[0].send(b"GET /nap HTTP/1.1\r\nHost: h\r\n\r\n")
-        time.sleep(0.05)
-        for c in clients[1:]:
-            assert c.get("/hello")[2] == b"hello\n"
-        assert time.time() - start < 0.25, time.time() - start
-        assert clients[0].reply()[2] == b"rested\n"
+
+        def once():
+            start = time.monotonic()
+            clients[0].send(b"GET /nap HTTP/1.1\r\nHost: h\r\n\r\n")
+            time.sleep(0.05)
+            for c in clients[1:]:
+                assert c.get("/hello")[2] == b"hello\n"
+            took = time.monotonic() - start
+            assert clients[0].reply()[2] == b"rested\n"
+            return None if took < 0.25 else took
+
+        in_time(once)
 
 
 def test_queue():
     with Server("-t", "1", "--queue-time", "0.5",
-                "--queue-limit", "3", "--max-request-time", "1.5") as s:
+                "--queue-limit", "3", "--max-request-time", "5") as s:
         first = s.connect().send(b"GET /sleep HTTP/1.1\r\nHost: h\r\n\r\n")
-        time.sleep(0.05)
+        s.wait_for("requests", 1)
         start = time.time()
         others = [s.connect().send(b"GET /hello HTTP/1.1\r\nHost: h\r\n\r\n")
                   for _ in range(6)]
@@ -561,19 +590,20 @@ def test_queue():
             assert fields["retry-after"] == "1"
             took.append(time.time() - start)
         took.sort()
-        assert took[2] < 1.3 and took[5] < 1.3, took
+        # before the first one ends
+        assert took[5] < 4, took
         assert first.reply()[0] == 503
         for c in others:
             assert c.get("/hello")[0] == 200
         st = s.stats()
         assert st["rejected"] == 6 and st["errors"]["busy"] == 6, st
-    with Server("-t", "1", "--queue-time", "5") as s:
+    with Server("-t", "1", "--queue-time", "60") as s:
         start = time.time()
         all_of_them = [s.connect().send(b"GET /nap HTTP/1.1\r\nHost: h\r\n"
                                         b"\r\n") for _ in range(4)]
         for c in all_of_them:
             assert c.reply()[2] == b"rested\n"
-        assert 1.1 < time.time() - start < 3
+        assert time.time() - start > 1.1
         assert s.stats()["queue_us"] > 300000
 
 
@@ -630,7 +660,7 @@ def test_stop():
     for sig in (signal.SIGINT, signal.SIGTERM):
         s = Server()
         c = s.connect().send(b"GET /nap HTTP/1.1\r\nHost: h\r\n\r\n")
-        time.sleep(0.1)
+        s.wait_for("requests", 1)
         s.stop(sig)
         assert c.reply()[2] == b"rested\n"
         assert not os.path.exists(s.path)
@@ -640,20 +670,27 @@ def test_stop():
         assert st["kvm_exits"] == 2 and st["boot_kvm_exits"] == 77, st
     s = Server()
     s.connect().send(b"GET /loop HTTP/1.1\r\nHost: h\r\n\r\n")
-    time.sleep(0.1)
-    s.proc.send_signal(signal.SIGTERM)
-    time.sleep(0.1)
-    s.stop(signal.SIGTERM, 128 + 15)
+    s.wait_for("requests", 1)
+    # Two that come at the same time are one.
+    while s.proc.poll() is None:
+        s.proc.send_signal(signal.SIGTERM)
+        time.sleep(0.1)
+    s.stop(status=128 + 15)
 
 
 def test_boot():
-    s = Server(env={"FAKE_BOOT_MS": "5000"}, wait=False)
-    time.sleep(0.3)
-    start = time.time()
+    s = Server(env={"FAKE_BOOT_MS": "100000"}, wait=False)
+
+    def waits_for_signals():
+        with open("/proc/%d/status" % s.proc.pid) as f:
+            blocked = int(re.search(r"SigBlk:\s*(\S+)", f.read()).group(1), 16)
+        return blocked >> (signal.SIGINT - 1) & 1
+
+    wait_until(waits_for_signals, s.log)
+    # ... PATIENCE is less than that boot.
     s.stop(signal.SIGINT)
-    assert time.time() - start < 1
     s = Server(env={"FAKE_BOOT_FAIL": "1"}, wait=False)
-    assert s.proc.wait(10) == 1
+    assert s.proc.wait(PATIENCE) == 1
     s.reader.join()
     s.proc.stderr.close()
     log = [line for line in s.log if "no jail" not in line]
@@ -664,7 +701,7 @@ def test_boot():
 def run(*args, env=None, cwd=None):
     p = subprocess.run([SERVER, *args], capture_output=True, text=True,
                        env={**os.environ, **(env or {})},
-                       cwd=cwd or TMP.name, timeout=10)
+                       cwd=cwd or TMP.name, timeout=PATIENCE)
     return p.returncode, p.stdout, p.stderr
 
 
