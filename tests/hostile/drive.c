@@ -71,7 +71,9 @@ boot(const char *program)
 	set(o, "allow-read", "/dev/null");
 	set(o, "verify-reset", "true");
 	set(o, "max-boot-time", "90");
-	set(o, "max-request-time", limit != NULL ? limit : "2");
+	/* The host may stop for a while: what ends is ended by CPU time. */
+	set(o, "max-request-time", limit != NULL ? limit : "30");
+	set(o, "max-request-cpu-time", limit != NULL ? limit : "2");
 	set(o, "max-main-memory", "64");
 	set(o, "max-request-memory", "16");
 	img = tkvm_boot(o, NULL, &err);

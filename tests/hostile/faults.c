@@ -296,7 +296,7 @@ boot(void)
 	    !set(o, "settle-time", "0") && !set(o, "verify-reset", "true") &&
 	    !set(o, "warmup", "1") &&
 	    !set(o, "warmup-request", "GET /ok localhost") &&
-	    !set(o, "max-request-time", "5"))
+	    !set(o, "max-request-time", "30"))
 		img = tkvm_boot(o, NULL, &err);
 	tkvm_options_free(&o);
 	return (img);
@@ -383,6 +383,44 @@ scenario_serve(void)
 {
 
 	return (serve(1));
+}
+
+static pthread_barrier_t all_there;
+
+static void *
+be_there(void *priv)
+{
+
+	(void)pthread_barrier_wait(&all_there);
+	return (priv);
+}
+
+/*
+ * libc keeps the stack of a thread that has ended, and an allocation with it,
+ * for the next one.  How many run at a time is a matter of the machine: a fork
+ * gets a thread once its requests take long.  So have enough of them.
+ */
+static void
+fill_stack_cache(void)
+{
+	pthread_attr_t attr;
+	pthread_t t[16];
+	const unsigned n = sizeof t / sizeof t[0];
+	unsigned u;
+
+	/* No more than 40 MiB are kept. */
+	if (pthread_attr_init(&attr) != 0 ||
+	    pthread_attr_setstacksize(&attr, 1 << 20) != 0 ||
+	    pthread_setattr_default_np(&attr) != 0 ||
+	    pthread_barrier_init(&all_there, NULL, n) != 0)
+		exit(2);
+	for (u = 0; u < n; u++)
+		if (__real_pthread_create(&t[u], NULL, be_there, NULL) != 0)
+			exit(2);
+	for (u = 0; u < n; u++)
+		(void)pthread_join(t[u], NULL);
+	(void)pthread_attr_destroy(&attr);
+	(void)pthread_barrier_destroy(&all_there);
 }
 
 /* Every n until a run passes by itself: how many failed, -1 for a fault of
@@ -485,6 +523,7 @@ main(int argc, char **argv)
 		return (2);
 	program = argv[1];
 	/* What is made once in a process is made now. */
+	fill_stack_cache();
 	if (tkvm_host_probe(&host, &err) != 0 || scenario_boot() != 0 ||
 	    (image = boot()) == NULL || scenario_serve() != 0) {
 		printf("FAIL without any fault: %s\n"

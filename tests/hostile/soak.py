@@ -29,6 +29,7 @@ here = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(here), "server"))
 
 import harness          # noqa: E402
+from harness import wait_for    # noqa: E402
 
 RELOAD = 10 if harness.SCALE >= 1 else 4
 CLIENTS = 6
@@ -60,6 +61,7 @@ program = "%s/chttp_static"
 args = ["8080"]
 threads = 3
 max-request-cpu-time = %g
+max-boot-time = 120
 max-request-time = 200
 queue-time = 200
 queue-limit = 1000
@@ -96,14 +98,17 @@ class Varnish:
              "-p", "between_bytes_timeout=%d" % PATIENCE],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL)
-        for _ in range(100):
-            if os.path.exists(folder + "/v/_.vsm_mgt/_.index"):
-                break
-            time.sleep(0.1)
-        self.reload(0)
-        self.adm("start")
-        time.sleep(1)
-        self.worker = self.child()
+        try:
+            wait_for("varnishd does not start", self.answers)
+            self.reload(0)
+            self.adm("start")
+            self.adm("vcl.state", self.names[0], "warm")
+            wait_for("no worker process", self.children)
+            time.sleep(1)       # whoever ends at once is not it
+            self.worker = self.child()
+        except BaseException:
+            self.process.kill()
+            raise
 
     def adm(self, *words):
         r = subprocess.run(["varnishadm", "-n", self.dir + "/v", "-t",
@@ -115,14 +120,24 @@ class Varnish:
                 " ".join(words), r.stdout.decode()[:300]))
         return r.stdout.decode()
 
-    def child(self):
+    def answers(self):
+        try:
+            return self.adm("ping")
+        except harness.Failure:
+            return None
+
+    def children(self):
         with open("/proc/%d/task/%d/children" % (self.process.pid,
                                                  self.process.pid)) as f:
-            return int(f.read().split()[0])
+            return f.read().split()
+
+    def child(self):
+        found = self.children()
+        return int(found[0]) if found else 0
 
     def counters(self, vcl):
         out = subprocess.run(["varnishstat", "-n", self.dir + "/v", "-j",
-                              "-f", "KVM.%s.*" % vcl],
+                              "-t", str(PATIENCE), "-f", "KVM.%s.*" % vcl],
                              stdout=subprocess.PIPE, check=True).stdout
         stat = json.loads(out)
         stat = stat.get("counters", stat)
@@ -130,21 +145,30 @@ class Varnish:
                 if k.startswith("KVM.")}
 
     def take(self, vcl):
-        """Its last requests are over: what did it count?"""
-        for _ in range(300):
+        """Its last requests are over: what did it count?  One may have been
+        given this VCL and not have come to the tenant yet, and the client's
+        answer is out before it is counted: nothing is on its way, and that
+        stays so for a while."""
+        end = time.monotonic() + PATIENCE
+        before, same = None, 0
+        while same < 3 and time.monotonic() < end:
+            time.sleep(0.3)
             c = self.counters(vcl)
-            if c.get("busy", 0) == 0:
-                break
-            time.sleep(0.1)
-        time.sleep(0.3)
-        self.sums.update({k: v for k, v in self.counters(vcl).items()})
+            harness.check("requests" in c, vcl, "has no counters")
+            n = c["requests"]
+            over = c["busy"] == 0 and ends(c) == n
+            same = same + 1 if over and n == before else 0
+            before = n
+        self.sums.update(c)
 
     def reload(self, n):
         name = "soak%d" % n
         path = "%s/%s.vcl" % (self.dir, name)
         with open(path, "w") as f:
             f.write(VCL % (n, self.dir + "/t.toml"))
-        self.adm("vcl.load", name, path)
+        # Warm, so that its counters stay when it is not in use any more: the
+        # first one is as soon as there is a worker process.
+        self.adm("vcl.load", name, path, "warm" if n > 0 else "auto")
         if n > 0:
             wait_ready(self, name)
         self.adm("vcl.use", name)
@@ -152,8 +176,6 @@ class Varnish:
         self.names.append(name)
         if len(self.names) > 1:
             old = self.names.pop(0)
-            # A request that began just before
-            time.sleep(0.5)
             self.take(old)
             self.adm("vcl.discard", old)
 
@@ -165,7 +187,7 @@ class Varnish:
 
     def stop(self):
         self.process.terminate()
-        self.process.wait(30)
+        self.process.wait(PATIENCE)
 
 
 class Load:
@@ -224,12 +246,14 @@ class Load:
                     self.stop = len(self.wrong) > 20
 
 
+def ends(counters):
+    return sum(n for k, n in counters.items()
+               if k.startswith("err_") or k in ("ok", "abandoned"))
+
+
 def wait_ready(v, name):
-    for _ in range(300):
-        if v.counters(name).get("ready"):
-            return
-        time.sleep(0.1)
-    raise harness.Failure("the tenant is not ready")
+    wait_for("the tenant is not ready",
+             lambda: v.counters(name).get("ready"), PATIENCE)
 
 
 def flat(samples, what, slack):
@@ -283,11 +307,9 @@ def soak(folder, total):
             more = left if name in ("ok", "abandoned") else 0
             if not want <= n <= want + more:
                 bad.append("%s: counted %d, sent %d" % (name, n, want))
-        all_of = sum(n for k, n in v.sums.items()
-                     if k.startswith("err_") or k in ("ok", "abandoned"))
-        if v.sums["requests"] != all_of:
+        if v.sums["requests"] != ends(v.sums):
             bad.append("%d requests, but %d ends" % (v.sums["requests"],
-                                                     all_of))
+                                                     ends(v.sums)))
         if v.sums.get("not_ready"):
             bad.append("%d not ready" % v.sums["not_ready"])
     finally:

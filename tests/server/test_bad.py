@@ -10,19 +10,15 @@ import tempfile
 import threading
 import time
 
-from harness import (MIB, PYTHON, Client, Server, check, find, guest,
-                     in_threads, pattern, scaled, test)
+from harness import (MIB, PYTHON, Client, Server, check, fails, find, guest,
+                     in_threads, pattern, scaled, test, wait_for)
 
 HELLO = b"Hello, World!\n"
 PROGRAM = [guest("chttp_static"), "8080"]
 
-# path, seconds until it has to be over when the limit is 1 s
-FAILING = {
-    "/crash": 1, "/ud": 1, "/abort": 1, "/exit": 1, "/close": 1,
-    "/half": 1, "/garbage": 1, "/nothing": 1, "/sleepforever": 1,
-    "/noread": 1, "/loop": 2.5, "/alloc": 2.5, "/in": 1, "/kernel": 1,
-    "/far": 2.5,
-}
+FAILING = ("/crash", "/ud", "/abort", "/exit", "/close", "/half", "/garbage",
+           "/nothing", "/sleepforever", "/noread", "/loop", "/alloc", "/in",
+           "/kernel", "/far")
 
 
 def next_is_right(s):
@@ -30,15 +26,27 @@ def next_is_right(s):
     check(a.status == 200 and a.body == b"4", "the next request", a)
 
 
-def failing(path, limit):
-    with Server(PROGRAM, "-e", "-t", "2", "-w", "3", "--max-request-time",
-                "1", "--max-request-memory", "32") as s:
+def next_is_right_in_time(s, limit):
+    """Where requests have a limit so low that the machine's own pauses reach
+    it: such a one may fail by it, if it did take that long."""
+    for _ in range(20):
+        start = time.monotonic()
+        a = s.get("/count")
+        late = time.monotonic() - start >= limit
+        if not (late and a.status == 503 and b"timeout" in a.body):
+            break
+    check(a.status == 200 and a.body == b"4", "the next request", a)
+
+
+def failing(path):
+    """None of them is ended by max-request-time, which is 60 s here: loops
+    are by the CPU time they take, so that no other request is late when the
+    machine stops for a while, and who waits for what cannot come at once."""
+    with Server(PROGRAM, "-e", "-t", "2", "-w", "3",
+                "--max-request-cpu-time", "0.5", "--max-request-memory",
+                "32") as s:
         for i in range(4):
-            start = time.monotonic()
-            a = s.get(path)
-            took = time.monotonic() - start
-            check(a.status == 503, path, "round", i, a)
-            check(took < limit + 1.5, path, "took", took)
+            fails(s, path, "round", i)
             next_is_right(s)
         c = s.client()
         a = c.request("POST", path, pattern(1000))
@@ -49,9 +57,9 @@ def failing(path, limit):
     check(errors, "no errors counted:", s.stats)
 
 
-for _path, _limit in FAILING.items():
-    def _one(path=_path, limit=_limit):
-        failing(path, limit)
+for _path in FAILING:
+    def _one(path=_path):
+        failing(path)
     _one.__name__ = "fails_" + _path[1:]
     test(_one)
 
@@ -95,24 +103,41 @@ def short_body():
 @test
 def fills_while_the_client_is_slow():
     with Server(PROGRAM, "-e", "-t", "1", "-w", "3", "--max-request-time",
-                "1") as s:
+                "2") as s:
         for slow in (True, False):
-            c = s.client(timeout=5)
-            c.sock = s.connect(5)
+            c = s.client()
+            c.sock = s.connect()
             c.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             c.send("GET", "/fill")
             start = time.monotonic()
             try:
-                while time.monotonic() - start < 10:
+                while time.monotonic() - start < 30:
                     if not c.sock.recv(4096 if slow else MIB):
                         break
                     if slow:
                         time.sleep(0.05)
             except ConnectionError:
                 pass
-            check(time.monotonic() - start < 10, "no end of it")
+            check(time.monotonic() - start < 30, "no end of it")
             c.close()
+            next_is_right_in_time(s, 2)
+
+
+@test
+def late_answer_that_nobody_takes():
+    """The client's time is not added to the guest's."""
+    with Server(PROGRAM, "-e", "-t", "1", "-w", "3", "--max-request-time",
+                "6") as s:
+        with s.client() as c:
+            c.sock = s.connect()
+            c.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            start = time.monotonic()
+            c.send("GET", "/fill?ms=5500")
+            s.taken()
             next_is_right(s)
+            took = time.monotonic() - start
+            # Added up it would be 11.5.
+            check(5.5 < took < 11, "its machine was free after", took)
 
 
 @test
@@ -124,13 +149,13 @@ def large_unread_body():
             check(a.status == 503, a.status)
         except ConnectionError:
             pass
-        next_is_right(s)
+        next_is_right_in_time(s, 2)
 
 
 @test
 def clients_that_leave():
     with Server(PROGRAM, "-e", "-t", "2", "-w", "3", "--max-request-time",
-                "1") as s:
+                "1", "--queue-limit", "100") as s:
         for path in ("/", "/fill", "/sleep?ms=300", "/size?n=10000000",
                      "/stream?n=100&ms=10", "/loop"):
             for _ in range(5):
@@ -141,8 +166,10 @@ def clients_that_leave():
         sock.sendall(b"POST /echo HTTP/1.1\r\nHost: x\r\n"
                      b"Content-Length: 1000\r\n\r\nonly this")
         sock.close()
+        # The loops may be before it in the queue.
+        next_is_right_in_time(s, 1)
         time.sleep(1.5)
-        next_is_right(s)
+        next_is_right_in_time(s, 1)
 
 
 @test
@@ -159,7 +186,7 @@ def bad_requests():
                     b"GET / HTTP/1.1\r\nX: " + b"x" * 200000 + b"\r\n\r\n",
                     b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
                     bytes(range(256)) * 16):
-            sock = s.connect(5)
+            sock = s.connect()
             answer = b""
             try:
                 sock.sendall(raw)
@@ -180,13 +207,16 @@ def queue_is_bounded():
                 "--queue-time", "0.3") as s:
         statuses = []
 
+        # Long enough for all of them to come meanwhile
         def one(_):
-            statuses.append(s.get("/sleep?ms=1000"))
+            statuses.append(s.get("/sleep?ms=4000"))
         in_threads(8, one)
         busy = [a for a in statuses if a.status == 503]
         check(1 <= len(statuses) - len(busy) <= 4 and len(busy) >= 4,
               [a.status for a in statuses])
         check(all("Retry-After" in a.headers for a in busy), "Retry-After")
+        # queue-time is for those that wait for a reset, too.
+        s.at_rest(len(statuses) - len(busy))
         next_is_right(s)
 
 
@@ -207,13 +237,14 @@ def memory_of_a_request():
 @test
 def no_leak():
     """Thousands of failures: the same memory, descriptors and threads."""
+    limit = 0.1
     n = scaled(10000)
     paths = itertools.cycle(
         ["/crash", "/exit", "/close", "/garbage", "/half", "/nothing",
          "/abort", "/ud", "/shortbody", "/noread", "/", "/size?n=100000"] * 3 +
         ["/loop", "/sleepforever", "/alloc", "/fill"])
     with Server(PROGRAM, "-e", "-t", "2", "-w", "3", "--max-request-time",
-                "0.1", "--max-request-memory", "16", "--queue-time", "20",
+                str(limit), "--max-request-memory", "16",
                 "--queue-limit", "100") as s:
         def failures(count):
             todo = [next(paths) for _ in range(count)]
@@ -225,20 +256,25 @@ def no_leak():
                         a = c.request("GET", path)
                         check(a.status in (200, 503), path, a.status)
                     except (http.client.HTTPException, ConnectionError):
-                        check(path in ("/shortbody", "/fill"), path, "broken")
+                        # A long answer may be cut off by the limit.
+                        check(path in ("/shortbody", "/fill",
+                                       "/size?n=100000"), path, "broken")
                     c.close()
             in_threads(8, some)
             time.sleep(1)
-            next_is_right(s)
+            next_is_right_in_time(s, limit)
 
         failures(max(160, n // 5))
         rss, fds, threads = s.rss(), s.descriptors(), s.threads()
         failures(n)
-        check(s.threads() <= threads + 1, "threads:", threads, s.threads())
-        now = s.descriptors()
-        check(sum(now.values()) <= sum(fds.values()) + 2, "descriptors:",
-              fds, now)
-        check(s.rss() < rss * 1.2 + 8192, "memory (KiB):", rss, s.rss())
+        # What is on its way out may be so for a while; a leak stays.
+        wait_for("threads: %d, then %d" % (threads, s.threads()),
+                 lambda: s.threads() <= threads + 1, 10)
+        wait_for("descriptors: %s, then %s" % (fds, s.descriptors()),
+                 lambda: sum(s.descriptors().values()) <=
+                 sum(fds.values()) + 2, 10)
+        wait_for("memory (KiB): %d, then %d" % (rss, s.rss()),
+                 lambda: s.rss() < rss * 1.2 + 8192, 10)
 
 
 @test

@@ -11,14 +11,15 @@ import tempfile
 import threading
 import time
 
-from harness import (KVMSERVER, PYTHON, QUICK, Server, Skip, check, guest,
-                     run_server, test)
+from harness import (KVMSERVER, PYTHON, QUICK, Server, Skip, best_of, check,
+                     guest, run_server, test)
 
 STATIC = guest("chttp_static")
 
 
-def fails(*argv, word, env=None, within=10, status=None, limit=None):
-    """Ends with an error of one line in which one of the words occurs."""
+def fails(*argv, word, env=None, within=18, status=None, limit=None):
+    """Ends with an error of one line in which one of the words occurs, and
+    before the 20 s of max-boot-time are over."""
     start = time.monotonic()
     rc, lines = run_server(*argv, env=env, timeout=within + 5, limit=limit)
     took = time.monotonic() - start
@@ -38,9 +39,9 @@ def cpu_seconds(pid):
     return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def run(program, *options, **kw):
+def run(program, *options, args=("8080",), **kw):
     fails("--allow-all", "--listen", "127.0.0.1:0", *options, "run", program,
-          "8080", **kw)
+          *args, **kw)
 
 
 def a_file(folder, name, content, mode=0o755):
@@ -143,7 +144,7 @@ def interpreter_missing():
 def run_not(*options, program, args=("8080",), words):
     """The error comes last, after what the program itself says."""
     rc, lines = run_server(*options, "--listen", "127.0.0.1:0", "run",
-                           program, *args, timeout=20)
+                           program, *args)
     check(rc == 1 and lines, program, rc, lines)
     check(lines[-1].startswith("kvmserver: "), lines)
     for word in words:
@@ -173,8 +174,9 @@ def not_allowed():
 
 @test
 def boot_too_long():
-    run("/bin/sleep", "--max-boot-time", "0.5", word="max-boot-time",
-        within=5)
+    # Half a second each: who sleeps for longer than 5 is ended by that.
+    run(PYTHON, "--max-boot-time", "0.5", word="max-boot-time",
+        args=["-c", "import time\nwhile True: time.sleep(0.5)"])
 
 
 @test
@@ -182,7 +184,7 @@ def boot_loops():
     with tempfile.TemporaryDirectory() as d:
         script = a_file(d, "loop.py", b"#!%s\nwhile True: pass\n" %
                         PYTHON.encode())
-        run(script, "--max-boot-time", "1", word="max-boot-time", within=6)
+        run(script, "--max-boot-time", "1", word="max-boot-time")
 
 
 @test
@@ -209,8 +211,7 @@ def wrong_options():
                  ["--max-boot-time", "soon"], ["--volume", "nowhere"],
                  ["--env", "=x"], ["--run-mode", "fast"],
                  ["--listen", "nonsense"]):
-        rc, lines = run_server("--allow-all", *argv, "run", STATIC, "8080",
-                               timeout=20)
+        rc, lines = run_server("--allow-all", *argv, "run", STATIC, "8080")
         check(rc > 0 and lines, argv, rc, lines)
         check(argv[0].lstrip("-") in " ".join(lines), argv, lines)
     rc, lines = run_server("--allow-all", "run")
@@ -247,9 +248,13 @@ def no_descriptors_for_clients():
             check(time.monotonic() < deadline, "not a word:", s.tail())
             time.sleep(0.1)
         check(s.tail().count("ulimit -n") == 1, "too many:", s.tail())
-        before = cpu_seconds(s.process.pid)
-        time.sleep(0.5)
-        check(cpu_seconds(s.process.pid) - before < 0.1, "it spins")
+
+        def idle():
+            before = cpu_seconds(s.process.pid)
+            time.sleep(0.5)
+            used = cpu_seconds(s.process.pid) - before
+            return used < 0.1, used
+        best_of(4, "it spins: CPU time in 0.5 s:", idle)
         resource.prlimit(s.process.pid, resource.RLIMIT_NOFILE, old)
         for c in first:
             c.close()
@@ -322,11 +327,14 @@ def waiting_takes_no_cpu():
         port = str(peer.getsockname()[1])
         with Server([PYTHON, "-c", WAITS, port], "-e") as s:
             for how in ("recv", "read", "all", "splice", "send", "sendfile"):
-                before = cpu_seconds(s.process.pid)
-                a = s.get("/" + how)
-                check(a.status == 200 and 50 <= len(a.body) <= 100, how, a)
-                used = cpu_seconds(s.process.pid) - before
-                check(used < 0.5, how, "took", used, "s of CPU")
+                def one(how=how):
+                    before = cpu_seconds(s.process.pid)
+                    a = s.get("/" + how)
+                    check(a.status == 200 and 50 <= len(a.body) <= 100, how,
+                          a)
+                    used = cpu_seconds(s.process.pid) - before
+                    return used < 0.5, used
+                best_of(4, how + " takes CPU time:", one)
         peer.shutdown(socket.SHUT_RDWR)
 
 
@@ -353,8 +361,11 @@ def no_descriptors_and_no_memory():
         for c in first:
             c.close()
         time.sleep(4.5)         # until the usher has had its rounds
-        start = time.monotonic()
-        for _ in range(8):
-            check(s.get("/count").body == b"1", "the next request")
-        spent = time.monotonic() - start
-        check(spent < 3, "nobody is told of clients:", spent)
+
+        def eight():
+            start = time.monotonic()
+            for _ in range(8):
+                check(s.get("/count").body == b"1", "the next request")
+            spent = time.monotonic() - start
+            return spent < 3, spent
+        best_of(5, "nobody is told of clients:", eight)

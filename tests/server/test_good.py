@@ -6,9 +6,9 @@ import os
 import tempfile
 import time
 
-from harness import (MIB, PYTHON, QUICK, Server, check, find,
+from harness import (MIB, PYTHON, QUICK, Server, best_of, check, find,
                      free_port, guest, in_threads, pattern, run_server,
-                     scaled, test)
+                     scaled, test, wait_for)
 
 HELLO = b"Hello, World!\n"
 # Where a guest listens matters to nobody: `--listen` says where we serve.
@@ -178,19 +178,23 @@ def long_requests_get_a_thread():
             before = runners(pid)
             for _ in range(3):
                 check(s.get("/bursts?n=1&ms=20").status == 200, "burst")
-            check(runners(pid) == most, mode, before, runners(pid))
+            # It starts, and takes its name, behind the answer.
+            wait_for("%s: %d, then %d" % (mode, before, runners(pid)),
+                     lambda: runners(pid) == most)
             check(before <= most, mode, "short requests", before)
             for _ in range(50):
                 check(s.get("/").body == HELLO, mode, "answer")
             check(s.get("/bursts?n=1&ms=20").status == 200, "burst")
+            s.at_rest(20 + 3 + 50 + 1)
             check(runners(pid) == most, mode, "a second one")
 
 
 @test
 def settling_ends():
-    """Work at each timer: boot in time, settled or not."""
+    """Work at each timer: boot in time, settled or not: no more than half of
+    the time is for that, if it is less than 16 s."""
     with Server([guest("chttp_static"), "-b", "8080"], "-e",
-                "--max-boot-time", "6") as s:
+                "--max-boot-time", "8") as s:
         check(s.get("/").body == HELLO, "no answer")
 
 
@@ -267,18 +271,19 @@ def headers_and_peer():
 def streamed():
     """Each chunk comes when it is written, not at the end."""
     with Server(SERVERS["static"], "-e") as s, s.client() as c:
-        c.send("GET", "/stream?n=10&ms=50")
-        r = c.response()
-        times = []
-        start = time.monotonic()
-        for i in range(10):
-            line = r.readline()
-            check(line == b"chunk %d\n" % i, line)
-            times.append(time.monotonic() - start)
-        check(r.read() == b"", "more than ten")
-        check(times[9] - times[0] > 0.35, "all at once:", times)
-        check(max(b - a for a, b in zip(times, times[1:])) < 0.3,
-              "in lumps:", times)
+        def chunks():
+            c.send("GET", "/stream?n=10&ms=50")
+            r = c.response()
+            times = []
+            start = time.monotonic()
+            for i in range(10):
+                line = r.readline()
+                check(line == b"chunk %d\n" % i, line)
+                times.append(time.monotonic() - start)
+            check(r.read() == b"", "more than ten")
+            longest = max(b - a for a, b in zip(times, times[1:]))
+            return times[9] - times[0] > 0.35 and longest < 0.3, times
+        best_of(8, "all at once, or in lumps:", chunks)
 
 
 @test
@@ -300,10 +305,15 @@ def late_work():
     """The client does not wait for what happens after the answer."""
     with Server(SERVERS["static"], "-e", "-t", "1", "-w", "1") as s:
         for path in ("/late?ms=500", "/latetimer?ms=500"):
-            start = time.monotonic()
-            a = s.get(path)
-            took = time.monotonic() - start
-            check(a.body == HELLO and took < 0.4, path, took, a)
+            def answer(path=path):
+                # Not the reset of the request before
+                check(s.get("/count").body == b"2", "count, with", path)
+                start = time.monotonic()
+                a = s.get(path)
+                took = time.monotonic() - start
+                check(a.body == HELLO, path, a)
+                return took < 0.4, took
+            best_of(8, path, answer)
             check(s.get("/count").body == b"2", "count after", path)
 
 
@@ -315,8 +325,10 @@ def fresh_in_each_request():
         pids = {s.get("/pid").body for _ in range(50)}
         check(len(pids) > 1, "always the same process id")
         time.sleep(1.1)
+        before = time.time()
         a = s.get("/time")
-        check(abs(int(a.body) - time.time()) <= 1.5, "time", a, time.time())
+        check(before - 1.5 <= int(a.body) <= time.time() + 0.5, "time", a,
+              before, time.time())
 
 
 @test
@@ -330,7 +342,7 @@ def answers_413_without_reading():
             except (ConnectionError, http.client.HTTPException):
                 # A client that only writes may miss it; it must be quick.
                 pass
-            check(time.monotonic() - start < 5, "too slow")
+            check(time.monotonic() - start < 30, "too slow")
             a = s.get("/")
             check(a.body == HELLO, "the next request", a)
 
@@ -431,16 +443,22 @@ def statistics():
         with s.client() as c:
             for _ in range(500):
                 hello(c)
-        s.process.send_signal(10)       # SIGUSR1
-        end = time.monotonic() + QUICK
-        while not os.path.exists(s.stats_file):
-            check(time.monotonic() < end, "no file after SIGUSR1")
-            time.sleep(0.05)
+        check(s.now()["requests"] == 1000, "requests:", s.now())
     check(find(s.stats, "requests") == 1000, "requests:", s.stats)
     exits = find(s.stats, "kvm_exits_per_request")
     # one, and a few where the watchdog's kick came while it ran
     check(exits is not None and 0 < exits <= 1.3, "exits per request:", exits,
           s.stats)
+
+
+@test
+def simple_calls_need_no_exit():
+    """The signal mask and the end of the heap are changed inside."""
+    with Server([guest("chttp_static"), "8080"], "-e", "-t1") as s:
+        for _ in range(50):
+            check(s.get("/mask").body == b"ok", "not as it was set")
+    exits = find(s.stats, "kvm_exits_per_request")
+    check(0 < exits <= 1.3, "exits per request:", exits)
 
 
 @test
@@ -451,12 +469,14 @@ def stops_cleanly():
             idle = s.connect()
             hello(s.client())
             busy = s.client()
-            busy.send("GET", "/sleep?ms=5000")
+            busy.send("GET", "/sleep?ms=3000")
+            # One that is being served is; the 60 s are not waited for.
+            s.taken(2)
             start = time.monotonic()
             s.process.send_signal(sig)
-            s.process.wait(20)
+            s.process.wait(QUICK)
             check(s.process.returncode == 0, "status", s.process.returncode)
-            check(time.monotonic() - start < 10, "too slow")
+            check(time.monotonic() - start < 30, "too slow")
             idle.close()
             busy.close()
             # __exit__ would complain about a server that has ended.

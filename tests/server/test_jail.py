@@ -2,6 +2,7 @@
 """kvmserver locks itself up.  That everything works in there is shown by all
 other tests: it is the default."""
 
+import http.client
 import os
 import signal
 import subprocess
@@ -20,8 +21,12 @@ def status(server):
     base = "/proc/%d/task" % server.process.pid
     found = set()
     for tid in os.listdir(base):
-        with open(os.path.join(base, tid, "status")) as f:
-            lines = dict(line.split(":\t", 1) for line in f if ":\t" in line)
+        try:
+            with open(os.path.join(base, tid, "status")) as f:
+                lines = dict(line.split(":\t", 1) for line in f
+                             if ":\t" in line)
+        except (FileNotFoundError, ProcessLookupError):
+            continue            # it has ended meanwhile
         found.add((int(lines["NoNewPrivs"]), int(lines["Seccomp"])))
     return found
 
@@ -84,7 +89,7 @@ def broken_out(*options, rules=None, call=None):
                 try:
                     check(server.get("/").status == 200, "no answer")
                     break
-                except OSError:
+                except (OSError, http.client.HTTPException):
                     check(time.monotonic() < end, "does not come up")
                     time.sleep(0.02)
             if call is None:

@@ -89,23 +89,32 @@ def cpu_timers_are_reset():
             end = time.process_time() + s
             while time.process_time() < end:
                 pass
+        def work_until(n):
+            end = time.process_time() + 3
+            while len(ticks) < n and time.process_time() < end:
+                pass
     """
     with snippets(start=start) as s:
+        # Ticks that are late, on a busy machine, are one: five of them may
+        # take longer than 50 ms, but not less.
         for _ in range(5):
             got = ask(s, """
                 work(0.05)
                 before = len(ticks)
+                start = time.process_time()
                 signal.setitimer(signal.ITIMER_PROF, 0.01, 0.01)
                 time.sleep(0.05)
                 asleep = len(ticks)
-                work(0.1)
-                print(before, asleep < 3, 5 <= len(ticks) <= 20)
+                work_until(5)
+                used = time.process_time() - start
+                print(before, asleep < 3, len(ticks) > 4,
+                      len(ticks) <= used * 100 + 2)
                 """)
-            check(got == "0 True True\n", "ticks:", got)
+            check(got == "0 True True True\n", "ticks:", got)
     start += "    signal.setitimer(signal.ITIMER_PROF, 0.01, 0.01)\n    "
     with snippets(start=start) as s:
         for _ in range(3):
-            got = ask(s, "ticks.clear(); work(0.1); print(len(ticks) > 4)")
+            got = ask(s, "ticks.clear(); work_until(5); print(len(ticks) > 4)")
             check(got == "True\n", "from before the freeze:", got)
 
 
@@ -183,7 +192,7 @@ RESOLVE = """
         found = socket.getaddrinfo("backend.test", %d,
                                    type=socket.SOCK_STREAM)
         print(sorted({a[4][0] for a in found}))
-        s = socket.create_connection(found[0][4], 5)
+        s = socket.create_connection(found[0][4], 30)
         print(s.recv(100).decode(), end="")
     except OSError as e:
         print(type(e).__name__)
@@ -196,7 +205,7 @@ def names_are_resolved():
     with NameServer() as dns, Backend() as backend, \
             tempfile.TemporaryDirectory(prefix="tkvm-etc.") as etc:
         with open(os.path.join(etc, "resolv.conf"), "w") as f:
-            f.write("nameserver %s\noptions timeout:1 attempts:2\n" %
+            f.write("nameserver %s\noptions timeout:15 attempts:2\n" %
                     dns.ADDRESS)
         with open(os.path.join(etc, "nsswitch.conf"), "w") as f:
             f.write("hosts: dns\n")
@@ -259,10 +268,49 @@ def connections_of_the_boot_are_reset():
 
 # ---- one process -------------------------------------------------------------
 
-def no_boot(program, *words, options=(), within=10):
+OUTSIDE_THEN_IN = """
+    import socket
+    for family, lo in (socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"):
+        here = socket.socket(family, socket.SOCK_DGRAM)
+        here.bind((lo, 0))
+        here.settimeout(30)
+        s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        s.bind(("::", 0))
+        s.sendto(b"away", ("::ffff:127.0.0.1", %d))
+        for n in 3, 0, 20000:
+            to = here.getsockname()[:2]
+            if family == socket.AF_INET:
+                to = "::ffff:" + to[0], to[1]
+            assert s.sendto(b"x" * n, to) == n
+            data, who = here.recvfrom(65536)
+            print(len(data), who[0], who[1] != 0)
+    """
+
+
+@test
+def host_datagrams_reach_those_inside():
+    """A UDP socket that is the host's by now still sends inside."""
+    try:
+        socket.socket(socket.AF_INET6, socket.SOCK_DGRAM).close()
+    except OSError as e:
+        raise Skip("no IPv6 on this host: %s" % e)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+        out.bind(("127.0.0.1", 0))
+        out.settimeout(30)
+        port = out.getsockname()[1]
+        with snippets() as s:
+            for _ in range(2):
+                got = ask(s, OUTSIDE_THEN_IN % port)
+                check(got == "".join(
+                    "%d %s True\n" % (n, lo) for lo in ("127.0.0.1", "::1")
+                    for n in (3, 0, 20000)), got)
+                check(out.recv(16) == b"away" == out.recv(16), "outside")
+
+
+def no_boot(program, *words, options=(), within=60):
     """Ends in time, and its last line has all these words."""
     start = time.monotonic()
-    rc, lines = run_server("--allow-all", "--max-boot-time=3", *options,
+    rc, lines = run_server("--allow-all", "--max-boot-time=100", *options,
                            "--listen", "127.0.0.1:0", "run", "-e", *program,
                            timeout=within + 5)
     took = time.monotonic() - start
@@ -283,19 +331,18 @@ def second_process_at_boot():
     """What forks its servers says so, whether it gives up or waits."""
     no_boot([PYTHON, "-c", "import os; os.fork()"], "called clone", ONE)
     no_boot([PYTHON, "-c", "import os, time\ntry:\n os.fork()\n"
-                           "except OSError:\n time.sleep(1000)"],
-            "max-boot-time", "called clone", ONE)
+                           "except OSError:\n while True: time.sleep(1)"],
+            "max-boot-time", "called clone", ONE,
+            options=["--max-boot-time=6"])
     # Asleep, it is not waited for.
     no_boot([PYTHON, "-c", "import os, time\ntry:\n os.fork()\n"
-                           "except OSError:\n time.sleep(30)"],
-            "the program sleeps before it listened", "called clone", ONE,
-            options=["--max-boot-time=100"])
+                           "except OSError:\n time.sleep(1000)"],
+            "the program sleeps before it listened", "called clone", ONE)
     # For a while is another matter.
     no_boot([PYTHON, "-c", "import os, time\ntry:\n os.fork()\n"
                            "except OSError:\n for _ in range(7):\n  "
                            "time.sleep(1)\nos._exit(7)"],
-            "with status 7", "called clone", ONE,
-            options=["--max-boot-time=100"], within=20)
+            "with status 7", "called clone", ONE)
     no_boot([PYTHON, "-c", "import os; os.execv('/bin/true', ['true'])"],
             "execve of /bin/true", ONE)
     no_boot([PYTHON, "-c", "import subprocess; subprocess.run(['/bin/true'])"],
@@ -379,4 +426,31 @@ def nobody_listens_there():
     with tempfile.TemporaryDirectory(prefix="tkvm-listen.") as folder:
         no_boot([PYTHON, guest("py/listeners.py"), "8080", "8081",
                  folder + "/sock"], "not on 8082 (guest-listen)",
-                options=["--guest-listen=8082"])
+                options=["--guest-listen=8082", "--max-boot-time=8"])
+
+
+@test
+def replaced_while_waiting():
+    """A read with SO_RCVTIMEO finds another file in place of its own when
+    the time is up: that is waited for, and not tried all the time."""
+    with snippets() as s:
+        got = ask(s, """
+            import ctypes, os, socket, struct, threading, time
+            a, b = socket.socketpair()
+            a.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO,
+                         struct.pack("qq", 0, 50000))
+            e = ctypes.CDLL(None).eventfd(0, 0)
+            out = []
+            t = threading.Thread(
+                target=lambda: out.append(os.read(a.fileno(), 8)))
+            t.start()
+            time.sleep(0.01)
+            os.dup2(e, a.fileno())
+            time.sleep(0.5)
+            os.write(e, struct.pack("q", 7))
+            t.join()
+            print(out[0][0], end="")
+            """)
+        check(got == "7", got)
+    n = find(s.stats, "syscalls")
+    check(n < 100000, n, "system calls")

@@ -19,6 +19,7 @@ import tempfile
 import time
 
 N = 200
+TRIES = 5
 
 # Exits: the guest's wait for the next connection, and rarely a timer.  Pages:
 # of the C server a third is the connection's; of Python, what it allocates.
@@ -39,14 +40,20 @@ RARE = .05
 
 
 def stats(name, vcl, tenant):
-    """Our counters.  They are taken over when no request is in flight."""
-    time.sleep(.2)
-    out = subprocess.run(["varnishstat", "-n", name, "-j"], check=True,
-                         stdout=subprocess.PIPE).stdout
-    counters = json.loads(out)["counters"]
+    """Our counters, when the last request has been reset and counted, which
+    may be after its answer."""
     start = "KVM.%s.%s." % (vcl, tenant)
-    return {k[len(start):]: v["value"] for k, v in counters.items()
-            if k.startswith(start)}
+    end = time.monotonic() + 60
+    while True:
+        out = subprocess.run(["varnishstat", "-n", name, "-j"], check=True,
+                             stdout=subprocess.PIPE).stdout
+        found = {k[len(start):]: v["value"]
+                 for k, v in json.loads(out)["counters"].items()
+                 if k.startswith(start)}
+        if found["resets"] == found["requests"] and found["busy"] == 0:
+            return found
+        assert time.monotonic() < end, found
+        time.sleep(.1)
 
 
 def load(port, tenant, way, n):
@@ -83,36 +90,57 @@ def host_calls(name, run):
         return found
 
 
+def of_counters(name, port, vcl, tenant, way):
+    """[(what, how many a request, at most)]"""
+    a = stats(name, vcl, tenant)
+    load(port, tenant, way, N)
+    b = stats(name, vcl, tenant)
+    assert b["requests"] - a["requests"] == N, (a, b)
+    assert b["resets"] - a["resets"] == N, (a, b)
+    return [(k, (b[k] - a[k]) / N, most) for k, most in LIMITS[tenant].items()]
+
+
+def of_the_host(name, port, tenant, way):
+    """Likewise"""
+    if not shutil.which("strace"):
+        print("no strace: host calls are not counted")
+        return []
+    calls = host_calls(name, lambda: load(port, tenant, way, N))
+    if calls is None:
+        print("strace may not attach: host calls are not counted")
+        return []
+    return [("ioctl", calls["ioctl"] / N, IOCTLS)] + [
+        (c, calls[c] / N, RARE) for c in NEVER if c in calls]
+
+
+def over(what, count):
+    """What is over its limit in each of TRIES rounds.  A request costs what it
+    costs at least; more where its thread was held up for milliseconds and the
+    watchdog came, or Varnish had to start a thread."""
+    bad = None
+    for _ in range(TRIES):
+        now = set()
+        for k, value, most in count():
+            print("%s %s: %.3f, at most %g" % (what, k, value, most))
+            if value > most:
+                now.add("%s %s" % (what, k))
+        bad = now if bad is None else bad & now
+        if not bad:
+            break
+    return bad
+
+
 def main(name, port, vcl):
-    bad = []
-
-    def limit(what, value, most):
-        print("%s: %.3f, at most %g" % (what, value, most))
-        if value > most:
-            bad.append(what)
-
-    for tenant, limits in LIMITS.items():
+    bad = set()
+    for tenant in LIMITS:
         for way in ("deliver", "synth"):
+            what = "%s %s" % (tenant, way)
             load(port, tenant, way, 50)
-            a = stats(name, vcl, tenant)
-            load(port, tenant, way, N)
-            b = stats(name, vcl, tenant)
-            assert b["requests"] - a["requests"] == N, (a, b)
-            assert b["resets"] - a["resets"] == N, (a, b)
-            for k, most in limits.items():
-                limit("%s %s %s" % (tenant, way, k), (b[k] - a[k]) / N, most)
-            if not shutil.which("strace"):
-                print("no strace: host calls are not counted")
-                continue
-            calls = host_calls(name, lambda: load(port, tenant, way, N))
-            if calls is None:
-                print("strace may not attach: host calls are not counted")
-                continue
-            limit("%s %s ioctl" % (tenant, way), calls["ioctl"] / N, IOCTLS)
-            for c in NEVER:
-                if c in calls:
-                    limit("%s %s %s" % (tenant, way, c), calls[c] / N, RARE)
-    assert not bad, "over the budget: " + ", ".join(bad)
+            bad |= over(what, lambda t=tenant, w=way:
+                        of_counters(name, port, vcl, t, w))
+            bad |= over(what, lambda t=tenant, w=way:
+                        of_the_host(name, port, t, w))
+    assert not bad, "over the budget: " + ", ".join(sorted(bad))
 
 
 if __name__ == "__main__":
