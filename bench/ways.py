@@ -151,6 +151,14 @@ class Way:
     def cpu(self):
         return sum(cpu_of(p) for p in self.pids)
 
+    def must_live(self):
+        """Another server may answer at the address of one that has ended."""
+        for p in self.pids:
+            with open("/proc/%d/stat" % p) as f:
+                if f.read().rsplit(")", 1)[1].split()[0] in "ZX":
+                    raise RuntimeError("%s: process %d has ended" %
+                                       (self.name, p))
+
 
 class Stage:
     """All servers in all ways, until the end of the `with` block."""
