@@ -103,8 +103,10 @@ request(const char *path, struct tkvm_error *err)
 	if (tkvm_exchange_send(x, head, strlen(head), err) >= 0 &&
 	    tkvm_exchange_head(x, 0, &r, err) == 0) {
 		for (;;) {
+			if (n > MAX_BODY)
+				break;
 			nb = realloc(b, n + 65537);
-			if (nb == NULL || n > MAX_BODY)
+			if (nb == NULL)
 				break;
 			b = nb;
 			i = tkvm_exchange_body(x, b + n, 65536, 0, err);
