@@ -2,7 +2,8 @@
  * SPDX-License-Identifier: BSD-2-Clause
  *
  * The system calls answered inside the guest: clocks, ids, getrandom, arch_prctl,
- * signal mask and end of the heap in the simple cases, and what the in-memory kernel (guest/gk_*.c) can do without the VMM.
+ * signal mask and end of the heap in the simple cases, and what the in-memory
+ * kernel (guest/gk_*.c) can do without the VMM.
  *
  * Runs in ring 0 on hardware, where it could be talked into writing kernel
  * memory: every pointer of the program is checked to lie in its half first,
