@@ -10,6 +10,11 @@
  * reads the time of day again and again (uvicorn makes its Date so, lighttpd
  * each second), the program is frozen just before it fires, and each request
  * begins with that, however long after the freeze.
+ *
+ * Between freeze and request the time of day goes on, the monotonic clock does
+ * not.  Event loops that keep the distance of the two (libev, and so Perl's EV
+ * and OCaml's Lwt) look at it again when half a second has gone by on the
+ * latter: it does so once nothing else is to happen.
  */
 
 #include <errno.h>
@@ -20,6 +25,7 @@
 #define NS		1000000000.0
 #define MAX_WAKES	4096
 #define PATIENCE	4	/* spans, for finding what the period is */
+#define STALE		(600UL * 1000000)	/* ns, libev's half a second */
 
 struct settling {
 	uint64_t	span, skipped;
@@ -64,6 +70,16 @@ one_wake(struct machine *m, struct settling *s, uint64_t ahead,
 	return (0);
 }
 
+/* No timer is due within the span, nor is one after this. */
+static void
+grow_stale(struct machine *m, const struct settling *s, uint64_t ahead)
+{
+
+	ahead -= s->span;
+	if (m->nwaitfd == 0)
+		clock_skip(m, ahead < STALE ? ahead : STALE);
+}
+
 static int
 settle(struct machine *m, struct settling *s, struct tkvm_error *err)
 {
@@ -73,8 +89,10 @@ settle(struct machine *m, struct settling *s, struct tkvm_error *err)
 	while (go_on(s)) {
 		wake = machine_next_wake(m);
 		now = machine_mono(m);
-		if (wake == ~0UL || wake > now + s->span)
+		if (wake == ~0UL || wake > now + s->span) {
+			grow_stale(m, s, wake - now);
 			return (0);
+		}
 		wake = wake > now ? wake - now : 0;
 		if (s->period != 0 && s->wakes + 1 == s->read + s->period) {
 			clock_skip(m, wake);

@@ -198,6 +198,35 @@ def settling_ends():
         check(s.get("/").body == HELLO, "no answer")
 
 
+# As libev has it: what the time of day is to the monotonic clock is looked at
+# again every half second of the latter.
+DISTANCE = """
+import socket, time
+l = socket.socket()
+l.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+l.bind(("127.0.0.1", 8080))
+l.listen(16)
+seen = time.monotonic()
+while True:
+    s, _ = l.accept()
+    again = time.monotonic() - seen >= 0.5
+    s.recv(65536)
+    s.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: 5\\r\\n"
+              b"Connection: close\\r\\n\\r\\n" +
+              (b"again" if again else b"stale"))
+    s.close()
+"""
+
+
+@test
+def distance_of_clocks():
+    """The time of day went on since the freeze: who keeps how far it is from
+    the monotonic clock looks again."""
+    with Server([PYTHON, "-c", DISTANCE], "-e") as s:
+        for _ in range(2):
+            check(s.get("/").body == b"again", "the time of the freeze")
+
+
 @test
 def resident():
     """Without -e a machine remembers."""
