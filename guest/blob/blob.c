@@ -129,8 +129,8 @@ do_arch_prctl(uint64_t op, uint64_t a)
 /*
  * The process id differs in every request, which tells cryptographic code to
  * reseed.  asyncio before Python 3.12 takes that for a fork(2) and forgets its
- * event loop: it gets the old one.  libc's getpid() keeps nothing on the
- * stack, so the caller is on top of it.
+ * event loop: it gets the old one, and so does libev (keep_pid() in boot.c).
+ * libc's getpid() keeps nothing on the stack, so the caller is on top of it.
  */
 extern uint64_t user_rsp;
 

@@ -453,24 +453,35 @@ take_listeners(struct tkvm_image *img)
 			add_listener(img, u);
 }
 
-/* See do_getpid() in the blob. */
+/* Code that takes another process id for a fork(2), asyncio first, which cannot
+ * do without.  libev makes its epoll set anew, upon which gevent drops what its
+ * threads are to do; it is a library, or part of gevent or of Perl's EV. */
+static const char *const forgets[] = {
+	"/_asyncio.cpython-3", "/libev.so.", "/gevent/libev/corecext.",
+	"/auto/EV/EV.so"
+};
+
+/* See do_getpid() in the blob, which knows one such. */
 static void
 keep_pid(struct machine *m)
 {
 	struct gk_vvar *vv = (void *)(m->as->base + GPA_VVAR);
 	const struct vma *v;
 	const char *name;
+	unsigned i;
 
-	for (v = as_next(m->as, 0); v != NULL; v = as_next(m->as, v->end)) {
-		name = as_vma_name(m->as, v);
-		if (!(v->prot & AS_X) || name == NULL ||
-		    strstr(name, "/_asyncio.cpython-3") == NULL)
-			continue;
-		vv->frozen_lo = v->start;
-		vv->frozen_hi = v->end;
-		vv->frozen_pid = m->proc.pid;
-		return;
-	}
+	for (i = 0; i < sizeof forgets / sizeof *forgets; i++)
+		for (v = as_next(m->as, 0); v != NULL;
+		    v = as_next(m->as, v->end)) {
+			name = as_vma_name(m->as, v);
+			if (!(v->prot & AS_X) || name == NULL ||
+			    strstr(name, forgets[i]) == NULL)
+				continue;
+			vv->frozen_lo = v->start;
+			vv->frozen_hi = v->end;
+			vv->frozen_pid = m->proc.pid;
+			return;
+		}
 }
 
 /* Where the program has mapped /dev/sysgenid */

@@ -3,9 +3,11 @@
 had accepted when it was frozen."""
 
 import os
+import subprocess
 import time
 
-from harness import PYTHON, Server, check, free_port, in_threads, test
+from harness import (PYTHON, Server, Skip, check, free_port, in_threads,
+                     test)
 from test_good import SERVERS, hello
 
 WARM = ("-e", "--warm-connection", "--verify-reset")
@@ -309,3 +311,28 @@ def warm_and_no_listener_left():
         for _ in range(3):
             check(s.get("/").body == b"x", log(s)[-300:])
         check(log(s).count(NOT_WARM) == 1, log(s)[-300:])
+
+
+GEVENT = """
+from gevent.pywsgi import WSGIServer
+from gevent.threadpool import ThreadPool
+pool = ThreadPool(2)
+def app(env, start):
+    start("200 OK", [("Content-Type", "text/plain")])
+    if env["PATH_INFO"] == "/":
+        return [b"here"]
+    return [pool.spawn(lambda: b"there").get()]
+WSGIServer(("127.0.0.1", 8080), app, log=None).serve_forever()
+"""
+
+
+@test
+def warm_libev_was_not_forked():
+    """libev looks at the process id, and gevent would drop what the request
+    has given to a thread."""
+    if subprocess.run([PYTHON, "-c", "import gevent.libev.corecext"],
+                      capture_output=True, check=False).returncode != 0:
+        raise Skip("no gevent")
+    with Server([PYTHON, "-c", GEVENT], *WARM) as s:
+        for _ in range(3):
+            check(s.get("/thread").body == b"there", log(s)[-300:])
