@@ -74,8 +74,10 @@ fill_file(struct machine *m, uint64_t va, const uint64_t a[6],
 	r = in > 0 ? as_fill(m->as, va, in, f->fd, off) : 0;
 	if (r == 0 && in < len)
 		r = as_set_flags(m->as, va + in, len - in, VMA_BEYOND, 0);
-	if (r == 0 && ((unsigned)a[3] & MAP_TYPE_) != MAP_PRIVATE)
+	if (r == 0 && ((unsigned)a[3] & MAP_TYPE_) != MAP_PRIVATE) {
 		r = as_set_flags(m->as, va, len, VMA_NEVER_W, 0);
+		m->proc.maps_host = 1;
+	}
 	return (r);
 }
 
@@ -101,6 +103,76 @@ map_generation(struct machine *m, const uint64_t a[6])
 		return (-ENOMEM);
 	}
 	return (va);
+}
+
+/* What is now in the file at off becomes what is at s. */
+static int64_t
+show_written(struct machine *m, int fd, uint64_t s, uint64_t len, uint64_t off)
+{
+	uint64_t n;
+	int64_t r;
+
+	r = as_has(m->as, s, len, VMA_BEYOND, 0) ?
+	    as_set_flags(m->as, s, len, 0, VMA_BEYOND) : 0;
+	if (r == 0)
+		r = as_populate(m->as, s, len);
+	for (n = 0; r == 0 && n < len; n += AT_ONCE)
+		r = as_fill(m->as, s + n, len - n < AT_ONCE ? len - n :
+		    AT_ONCE, fd, off + n);
+	return (r);
+}
+
+/* The file's mapping could read it, this descriptor perhaps cannot. */
+static int
+open_to_read(const struct hfile *f)
+{
+	char name[40];
+	int fd;
+
+	if (f->can_read)
+		return (f->fd);
+	(void)snprintf(name, sizeof name, "/proc/self/fd/%d", f->fd);
+	fd = open(name, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	return (fd < 0 ? -errno : fd);
+}
+
+/* Mappings are of the file if they are of its path: inodes are not kept. */
+void
+mem_wrote(struct machine *m, const struct hfile *f, uint64_t pos, uint64_t n)
+{
+	const uint64_t lo = pos & ~PAGE_MASK, hi = PAGE_UP(pos + n);
+	const struct vma *v;
+	const char *name;
+	uint64_t s, e, from, to, off;
+	int64_t r = 0;
+	int fd = -1;
+
+	if (!m->proc.maps_host || f->kind != HF_REG || f->path == NULL)
+		return;
+	for (s = 0; (v = as_next(m->as, s)) != NULL; s = e) {
+		s = v->start;
+		e = v->end;
+		off = v->off;
+		name = as_vma_name(m->as, v);
+		if (!(v->flags & VMA_NEVER_W) || v->file != 0 ||
+		    name == NULL || strcmp(name, f->path) != 0 ||
+		    off >= hi || off + (e - s) <= lo)
+			continue;
+		from = lo > off ? lo - off : 0;
+		to = hi - off < e - s ? hi - off : e - s;
+		if (fd < 0)
+			r = fd = open_to_read(f);
+		if (r >= 0)
+			r = show_written(m, fd, s + from, to - from,
+			    off + from);
+		if (r < 0)
+			break;
+	}
+	if (r < 0 && fs_tell_once(m->fs, "wrote", f->path))
+		machine_log(m, TKVM_LOG_WARN, "%s: its shared mapping does not "
+		    "show what was written: %s", f->path, strerror((int)-r));
+	if (fd >= 0 && fd != f->fd)
+		(void)close(fd);
 }
 
 /*

@@ -112,6 +112,8 @@ xfer_reg(struct xfer *x)
 		if (r < l)
 			break;
 	}
+	if (x->write && done > 0)
+		mem_wrote(x->m, x->hf, pos - done, done);
 	if (append && done > 0)
 		pos = file_size(x->hf);
 	if (!x->at)

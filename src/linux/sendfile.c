@@ -69,8 +69,10 @@ sf_write_host(struct sendfile *s, const char *buf, size_t len)
 		if (s->outofd->pos >= file_size_max(s->m))
 			return (-EFBIG);
 		r = pwritev2(s->out->fd, &iov, 1, (off_t)s->outofd->pos, 0);
-		if (r > 0)
+		if (r > 0) {
+			mem_wrote(s->m, s->out, s->outofd->pos, (size_t)r);
 			s->outofd->pos += (size_t)r;
+		}
 		break;
 	case HF_STREAM:
 		r = host_writev(s->out->fd, &iov, 1);

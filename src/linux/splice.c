@@ -165,6 +165,8 @@ end_give(struct machine *m, struct thread *t, struct end *e, const char *buf,
 		if (e->pos >= file_size_max(m))
 			return (-EFBIG);
 		r = pwrite(e->hf->fd, buf, n, (off_t)e->pos);
+		if (r > 0)
+			mem_wrote(m, e->hf, e->pos, (uint64_t)r);
 		break;
 	case HF_STREAM:
 		r = host_writev(e->hf->fd, &iov, 1);
@@ -352,7 +354,11 @@ copy_host(struct machine *m, struct end *in, struct end *out, uint64_t len)
 	if (len > file_size_max(m) - out->pos)
 		len = file_size_max(m) - out->pos;
 	n = copy_file_range(in->hf->fd, &lin, out->hf->fd, &lout, len, 0);
-	return (n < 0 ? -errno : n);
+	if (n < 0)
+		return (-errno);
+	if (n > 0)
+		mem_wrote(m, out->hf, out->pos, (uint64_t)n);
+	return (n);
 }
 
 static int

@@ -285,6 +285,9 @@ ssize_t uvec_views(struct machine *, struct uvec *, int access,
 ssize_t host_writev(int fd, const struct iovec *, int n);
 /* No file may grow beyond it: RLIMIT_FSIZE, the guest's and ours */
 uint64_t file_size_max(const struct machine *);
+/* The program wrote n bytes at pos: shared mappings of the file show them, as on
+ * Linux. */
+void mem_wrote(struct machine *, const struct hfile *, uint64_t pos, uint64_t n);
 /* Lines of a guest's output to the log */
 void file_log(struct machine *, int level, const char *, size_t);
 

@@ -128,6 +128,7 @@ struct proc {
 	uint32_t	hi_thread;	/* index + 1 of the highest ever used */
 	uint32_t	cur;		/* index of the thread in the vCPU */
 	uint32_t	umask;
+	uint32_t	maps_host;	/* host files, shared: mem_wrote() */
 	int32_t		exited;		/* exit_group was called */
 	int32_t		exit_status;	/* as wait(2) has it */
 	int32_t		dumpable, no_new_privs, pdeathsig;

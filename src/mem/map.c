@@ -641,6 +641,7 @@ as_set_flags(struct as *as, uint64_t addr, uint64_t len, uint8_t set,
 		s->v[i].flags &= (uint8_t)~clear;
 		s->v[i].flags |= set;
 	}
+	vmas_merge(s, addr, end);
 	return (0);
 }
 

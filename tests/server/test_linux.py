@@ -454,3 +454,56 @@ def replaced_while_waiting():
         check(got == "7", got)
     n = find(s.stats, "syscalls")
     check(n < 100000, n, "system calls")
+
+
+# A file of one page, of which two are mapped
+MAPPED = """
+    import ctypes, os
+    c = ctypes.CDLL(None, use_errno=True)
+    c.mmap.restype = ctypes.c_void_p
+    c.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int,
+                       ctypes.c_int, ctypes.c_int, ctypes.c_long]
+    fd = os.open("%s", os.O_RDWR)
+    at = c.mmap(None, 8192, 1, 1, fd, 0)        # PROT_READ, MAP_SHARED
+    private = c.mmap(None, 4096, 1, 2, fd, 0)
+    second = c.mmap(None, 4096, 1, 1, fd, 4096)
+    def at_start(n=6, of=None):
+        return ctypes.string_at(of or at, n).decode()
+    os.pwrite(fd, b"boot", 0)
+"""
+
+
+@test
+def shared_mapping_shows_writes():
+    """... of the program, to files of the host, as databases expect it."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as d:
+        name = os.path.join(d, "data")
+        with open(name, "wb") as f:
+            f.write(b"before".ljust(4096, b"."))
+        with snippets(start=MAPPED % name) as s:
+            for _ in range(3):
+                got = ask(s, """
+                    print(at_start(), at_start(of=private))
+                    os.pwritev(fd, [b"re", b"que"], 0)
+                    print(at_start())
+                    os.pwrite(fd, b"12345678", 4092)    # grows
+                    print(at_start(4100)[-9:], at_start(4, second))
+                    src = os.memfd_create("x")
+                    os.write(src, b"sent")
+                    os.lseek(fd, 8, 0)
+                    os.sendfile(fd, src, 0, 4)
+                    os.copy_file_range(fd, fd, 4, 8, 14)
+                    r, w = os.pipe()
+                    os.write(w, b"splice")
+                    os.splice(r, fd, 6, offset_dst=20)
+                    print(at_start(26))
+                    fd2 = os.open(os.readlink("/proc/self/fd/%d" % fd),
+                                  os.O_WRONLY | os.O_APPEND)
+                    os.write(fd2, b"end")
+                    print(at_start(4104)[-5:-1])
+                    """)
+                check(got == "bootre before\nrequee\n.12345678 5678\n" +
+                      "requee..sent..sent..splice\n8end\n", got)
+                os.truncate(name, 4096)
+                with open(name, "r+b") as f:
+                    f.write(b"before")

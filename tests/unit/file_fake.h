@@ -89,6 +89,16 @@ as_vma_name(struct as *as, const struct vma *v)
 	return (NULL);
 }
 
+void
+mem_wrote(struct machine *m, const struct hfile *f, uint64_t pos, uint64_t n)
+{
+
+	(void)m;
+	(void)f;
+	(void)pos;
+	(void)n;
+}
+
 uint64_t
 as_rss(struct as *as)
 {
