@@ -89,6 +89,7 @@
 #include <stdint.h>
 
 #define GK_NFWAIT	128
+#define GK_NFROZEN	4		/* ranges of code */
 struct gk_fwait {
 	uint64_t	addr, seq;
 	uint32_t	bits, pad;
@@ -148,8 +149,8 @@ struct gk_vvar {
 	uint32_t	nthreads;
 	uint32_t	inside;		/* 0: the blob passes all gk calls on */
 	uint32_t	leave;		/* come out behind the next call */
-	/* Code in this range is told the image's process id. */
-	uint64_t	frozen_lo, frozen_hi;
+	/* Code in these ranges is told the image's process id; 0: there is none. */
+	struct { uint64_t lo, hi; } frozen[GK_NFROZEN];
 	uint32_t	frozen_pid;
 	/* The newest private anonymous mapping, as long as nothing else was
 	 * mapped or unmapped since: allocators go on with madvise(2). */

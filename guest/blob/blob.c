@@ -138,12 +138,15 @@ static long
 do_getpid(const volatile struct gk_vvar *v)
 {
 	uint64_t caller;
+	unsigned i;
 
-	if (v->frozen_hi == 0 ||
+	if (v->frozen_pid == 0 ||
 	    gk_copyin(NULL, &caller, user_rsp, sizeof(caller)))
 		return (v->pid);
-	return (caller >= v->frozen_lo && caller < v->frozen_hi ?
-	    v->frozen_pid : v->pid);
+	for (i = 0; i < GK_NFROZEN; i++)
+		if (caller >= v->frozen[i].lo && caller < v->frozen[i].hi)
+			return (v->frozen_pid);
+	return (v->pid);
 }
 
 /* ---- the in-memory kernel ------------------------------------------------------- */

@@ -453,15 +453,15 @@ take_listeners(struct tkvm_image *img)
 			add_listener(img, u);
 }
 
-/* Code that takes another process id for a fork(2), asyncio first, which cannot
- * do without.  libev makes its epoll set anew, upon which gevent drops what its
- * threads are to do; it is a library, or part of gevent or of Perl's EV. */
-static const char *const forgets[] = {
+/* Code that takes another process id for a fork(2).  libev makes its epoll set
+ * anew, upon which gevent drops what its threads are to do; it is a library, or
+ * part of gevent or of Perl's EV. */
+static const char *const forgets[GK_NFROZEN] = {
 	"/_asyncio.cpython-3", "/libev.so.", "/gevent/libev/corecext.",
 	"/auto/EV/EV.so"
 };
 
-/* See do_getpid() in the blob, which knows one such. */
+/* See do_getpid() in the blob. */
 static void
 keep_pid(struct machine *m)
 {
@@ -470,18 +470,17 @@ keep_pid(struct machine *m)
 	const char *name;
 	unsigned i;
 
-	for (i = 0; i < sizeof forgets / sizeof *forgets; i++)
-		for (v = as_next(m->as, 0); v != NULL;
-		    v = as_next(m->as, v->end)) {
-			name = as_vma_name(m->as, v);
-			if (!(v->prot & AS_X) || name == NULL ||
-			    strstr(name, forgets[i]) == NULL)
-				continue;
-			vv->frozen_lo = v->start;
-			vv->frozen_hi = v->end;
-			vv->frozen_pid = m->proc.pid;
-			return;
-		}
+	for (v = as_next(m->as, 0); v != NULL; v = as_next(m->as, v->end)) {
+		name = as_vma_name(m->as, v);
+		if (!(v->prot & AS_X) || name == NULL)
+			continue;
+		for (i = 0; i < GK_NFROZEN; i++)
+			if (strstr(name, forgets[i]) != NULL) {
+				vv->frozen[i].lo = v->start;
+				vv->frozen[i].hi = v->end;
+				vv->frozen_pid = m->proc.pid;
+			}
+	}
 }
 
 /* Where the program has mapped /dev/sysgenid */

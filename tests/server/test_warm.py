@@ -314,6 +314,7 @@ def warm_and_no_listener_left():
 
 
 GEVENT = """
+import asyncio
 from gevent.pywsgi import WSGIServer
 from gevent.threadpool import ThreadPool
 pool = ThreadPool(2)
