@@ -332,9 +332,11 @@ gk_accept_flags(struct gk_ctx *ctx, const uint64_t a[6], uint32_t flags)
 		return (-GKA_EOPNOTSUPP);
 	if (kind != GK_LISTENER)
 		return (-GKA_EINVAL);
-	if (GK_RD(l->u.sock.nqueue) == 0)
-		return ((GK_RD(l->flags) & GKA_O_NONBLOCK) ?
-		    -GKA_EAGAIN : GK_BLOCK);
+	if (GK_RD(l->u.sock.nqueue) == 0) {
+		gk_wait_timeo(ctx, GK_RD(l->u.sock.timeo[GK_RCV]));
+		return ((GK_RD(l->flags) & GKA_O_NONBLOCK) ||
+		    gk_wait_over(ctx) == 0 ? -GKA_EAGAIN : GK_BLOCK);
+	}
 	/* The descriptor first: with none free the connection stays queued. */
 	fd = gk_fd_new(gk, idx, 0, (flags & GKA_SOCK_CLOEXEC) != 0);
 	if (fd < 0)

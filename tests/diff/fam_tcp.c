@@ -744,6 +744,34 @@ clears(void *arg)
 	return (NULL);
 }
 
+/* accept(2) waits no longer, and no signal restarts it then. */
+CASE(timeo_accept)
+{
+	struct sigaction sa = { .sa_handler = on_alarm,
+	    .sa_flags = SA_RESTART }, old;
+	struct itimerval it = { { 0, 0 }, { 0, 30000 } };
+	struct timeval tv = { 0, 60000 };
+	in_port_t port;
+	int l = listener("127.0.0.1", 1, &port), c, r;
+	uint64_t t0;
+
+	RET(setsockopt(l, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof tv));
+	t0 = now_ns(CLOCK_MONOTONIC);
+	RET(accept(l, NULL, NULL));
+	SHOW(now_ns(CLOCK_MONOTONIC) - t0 >= 55 * MS);
+	MUST(sigaction(SIGALRM, &sa, &old) == 0);
+	MUST(setitimer(ITIMER_REAL, &it, NULL) == 0);
+	RET(accept4(l, NULL, NULL, SOCK_CLOEXEC));
+	MUST(sigaction(SIGALRM, &old, NULL) == 0);
+	c = dial("127.0.0.1", port, 0, &r);
+	WORKS(r = accept(l, NULL, NULL));
+	close(r);
+	RET(fcntl(l, F_SETFL, O_NONBLOCK));
+	RET(accept(l, NULL, NULL));
+	close(c);
+	close(l);
+}
+
 /* It counts from when the call began. */
 CASE(timeo_cleared)
 {
