@@ -309,6 +309,13 @@ int gk_fd_close(struct gk_ctx *, uint64_t fd);
 /* Give up a reference that no descriptor holds. */
 void gk_ofd_put(struct gk_ctx *, uint32_t ofd);
 /*
+ * For a call that waits: the description + 1 that fd names, with a reference
+ * for gk_ofd_put(); or 0.
+ */
+uint32_t gk_fd_hold(struct gk *, uint32_t fd);
+/* Let fd name description ofd1 - 1, for one call; what it named before, + 1. */
+uint32_t gk_fd_swap(struct gk *, uint32_t fd, uint32_t ofd1);
+/*
  * News for waiters: bumps gen and the edge counters (EPOLLIN: input, EPOLLOUT:
  * room).  The VMM calls it for a GK_HOST file whose read (EPOLLIN) or write
  * (EPOLLOUT) was short or gave EAGAIN, so that EPOLLET reports the next

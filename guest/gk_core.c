@@ -229,6 +229,32 @@ gk_close_needs_vmm(struct gk_ctx *ctx, uint64_t fd)
 	    gk_scm_waits(ctx->gk, idx) || gk_queue_waits(ctx->gk, idx)));
 }
 
+uint32_t
+gk_fd_hold(struct gk *gk, uint32_t fd)
+{
+	struct gk_ofd *o;
+	uint32_t idx;
+
+	o = gk_fd_get(gk, fd, &idx);
+	if (o == NULL)
+		return (0);
+	GK_WR(o->refs, (uint16_t)(GK_RD(o->refs) + 1));
+	return (idx + 1);
+}
+
+uint32_t
+gk_fd_swap(struct gk *gk, uint32_t fd, uint32_t ofd1)
+{
+	uint32_t was;
+
+	if (fd >= GK_NFD)
+		return (0);
+	was = GK_RD(gk->fd[fd].ofd1);
+	if (was != ofd1)
+		GK_WR(gk->fd[fd].ofd1, (uint16_t)ofd1);
+	return (was);
+}
+
 int
 gk_fd_close(struct gk_ctx *ctx, uint64_t fd)
 {

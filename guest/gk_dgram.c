@@ -40,13 +40,17 @@ gk_ip_same(const struct gk_ip *a, const struct gk_ip *b)
 	return (a->port == b->port && gk_same(a->ip, b->ip, 16));
 }
 
-/* The receiver of a datagram; one that is connected to the sender first. */
+/*
+ * The receiver of a datagram; one that is connected to the sender first, then
+ * one that is bound to that very address.  Without a sender: is there any?
+ */
 static uint32_t
 gk_dgram_find(struct gk *gk, const struct gk_ip *to, const struct gk_ip *from)
 {
 	uint32_t i, hi = gk_hi(GK_RD(gk->hi_ofd), GK_NOFD), best = GK_NOFD;
 	struct gk_ip own, peer;
 	struct gk_ofd *o;
+	int exact = 0;
 
 	for (i = 0; i < hi; i++) {
 		o = gk_ofd_kind(gk, i, GK_DGRAM);
@@ -54,9 +58,13 @@ gk_dgram_find(struct gk *gk, const struct gk_ip *to, const struct gk_ip *from)
 		    !gk_dgram_ip(gk, o, GK_RD(o->u.sock.addr1), &own) ||
 		    !gk_ip_listens(&own, to))
 			continue;
+		if (from == NULL)
+			return (i);
 		if (!gk_dgram_ip(gk, o, GK_RD(o->u.sock.paddr1), &peer)) {
-			if (best == GK_NOFD)
-				best = i;
+			if (best != GK_NOFD && (exact || own.any))
+				continue;
+			best = i;
+			exact = !own.any;
 		} else if (gk_ip_same(&peer, from)) {
 			return (i);
 		}
@@ -267,10 +275,8 @@ gk_dgram_out(struct gk_ctx *ctx, struct gk_end *e, struct gk_iter *it)
 	r = gk_dgram_error(e);
 	if (r != 0)
 		return (r);
-	if (GK_RD(e->o->u.sock.rx.shut) & GK_SHUT_OUT) {
-		ctx->sigpipe = !(e->flags & GKA_MSG_NOSIGNAL);
-		return (-GKA_EPIPE);
-	}
+	if (GK_RD(e->o->u.sock.rx.shut) & GK_SHUT_OUT)
+		return (-GKA_EPIPE);	/* no signal: that is for streams */
 	if (e->name != NULL) {
 		to = *e->name;
 		r = gk_sa_check(e->idx, domain, to.sa, to.len);
@@ -403,7 +409,6 @@ gk_dgram_connect_ip(struct gk_ctx *ctx, uint32_t idx, const void *sa)
 int64_t
 gk_dgram_connect(struct gk_ctx *ctx, uint32_t idx, uint8_t *sa, size_t len)
 {
-	static const struct gk_ip none;
 	struct gk *gk = ctx->gk;
 	struct gk_ofd *o = &gk->ofd[idx];
 	uint16_t domain = GK_RD(o->u.sock.domain), family;
@@ -429,7 +434,7 @@ gk_dgram_connect(struct gk_ctx *ctx, uint32_t idx, uint8_t *sa, size_t len)
 	if (!gk_is_local(&ip))
 		return (GK_NOTMINE);
 	gk_ip_concrete(&ip);
-	if (gk_dgram_find(gk, &ip, &none) >= GK_NOFD)
+	if (gk_dgram_find(gk, &ip, NULL) >= GK_NOFD)
 		return (GK_NOTMINE);
 	return (gk_dgram_connect_ip(ctx, idx, sa));
 }
@@ -439,15 +444,15 @@ gk_dgram_shutdown(struct gk *gk, struct gk_ofd *o, uint32_t how)
 {
 	uint16_t shut = GK_RD(o->u.sock.rx.shut);
 
-	if (GK_RD(o->u.sock.paddr1) == 0)
-		return (-GKA_ENOTCONN);
 	if (how != GKA_SHUT_WR)
 		shut |= GK_SHUT_IN;
 	if (how != GKA_SHUT_RD)
 		shut |= GK_SHUT_OUT;
 	GK_WR(o->u.sock.rx.shut, shut);
 	gk_event(gk, o, GKA_EPOLLIN | GKA_EPOLLOUT);
-	return (0);
+	/* UDP without a peer complains, and has done it: who waits is woken. */
+	return (GK_RD(o->u.sock.paddr1) == 0 &&
+	    GK_RD(o->u.sock.domain) != GKA_AF_UNIX ? -GKA_ENOTCONN : 0);
 }
 
 uint32_t

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
 
 #include "conf/options.h"
 #include "gk.h"
@@ -71,6 +72,7 @@ linux_call(struct machine *m, struct thread *t)
 	int64_t r;
 
 	m->st.syscalls++;
+	m->caller = (unsigned)(t - m->thread);
 	if (t->nr >= SYS_MAX)
 		return (unknown(m, t));
 	d = &sys_table[t->nr];
@@ -91,7 +93,12 @@ linux_call(struct machine *m, struct thread *t)
 		r = d->fn != NULL ? d->fn(m, t, t->a) : unknown(m, t);
 	if (r == -EMFILE)
 		machine_limited(m, LIMIT_DESCRIPTORS);
-	if (r != SYS_BLOCK && r != SYS_NORETURN && mask != 0)
-		signal_wait_done(t);
+	if (r == SYS_BLOCK || r == SYS_NORETURN || mask == 0)
+		return (r);
+	/* What the mask lets in ends these even if they would not wait. */
+	if (r == 0 && (t->nr == SYS_ppoll || t->nr == SYS_pselect6) &&
+	    signal_pending(m, t))
+		return (-EINTR);
+	signal_wait_done(t);
 	return (r);
 }

@@ -92,6 +92,9 @@ struct hfile {
 	char		*path;		/* the guest's name for it, or NULL */
 	char		*text;		/* HF_TEXT */
 	size_t		textlen;
+	int		made_id;	/* ... by synthopen.c: of what */
+	uint32_t	made_arg;
+	unsigned	seen;		/* read from its start */
 	struct stat	st;		/* HF_TEXT and the devices: made up */
 };
 

@@ -6,6 +6,7 @@
 
 #include <sys/types.h>
 
+#include <errno.h>
 #include <stdio.h>
 #include <sys/resource.h>
 
@@ -44,6 +45,22 @@ proc_comm(struct machine *m, uint32_t tid, struct text *x)
 {
 
 	text_add(x, "%.15s\n", comm_of(m, tid));
+}
+
+int64_t
+proc_comm_write(struct machine *m, uint32_t tid, uint64_t addr, uint64_t len)
+{
+	const struct thread *t = proc_thread(m, tid);
+	char name[sizeof t->comm] = { 0 };
+
+	if (len >= sizeof name)
+		len = sizeof name - 1;
+	if (as_read(m->as, addr, name, len) != 0)
+		return (-EFAULT);
+	if (t == NULL)
+		return (-ESRCH);
+	memcpy(m->thread[t - m->thread].comm, name, sizeof name);
+	return (0);
 }
 
 /* ---- memory ------------------------------------------------------------------------- */

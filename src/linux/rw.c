@@ -142,6 +142,8 @@ xfer_text(struct xfer *x)
 
 	if (x->pos > INT64_MAX)
 		return (-EINVAL);
+	if (x->pos == 0)
+		x->hf = synth_again(x->m, x->ofd, x->hf);
 	left = x->pos < x->hf->textlen ? x->hf->textlen - x->pos : 0;
 	for (; u->i < u->n && left > 0; u->i++) {
 		n = u->v[u->i].iov_len < left ? u->v[u->i].iov_len : left;
@@ -388,6 +390,8 @@ xfer_write(struct xfer *x)
 		return ((int64_t)x->u.total);
 	case HF_FULL:
 		return (-ENOSPC);
+	case HF_TEXT:
+		return (x->at ? -ESPIPE : synth_write(x->m, x->hf, &x->u));
 	case HF_LOG:
 		return (xfer_log(x));
 	default:

@@ -502,16 +502,35 @@ waits_for_lock(const struct thread *t)
 	return (t->nr == SYS_futex && t->futex != 0 && t->futex_bits == 0);
 }
 
+/* Its deadline is when it looks again, not its end: file_block_ms() */
+static int
+looks_again(const struct thread *t)
+{
+
+	switch (t->nr) {
+	case SYS_flock:
+	case SYS_fcntl:
+	case SYS_open:
+	case SYS_creat:
+	case SYS_openat:
+	case SYS_openat2:
+		return (1);
+	default:
+		return (0);
+	}
+}
+
 static void
 end_wait(struct machine *m, struct thread *t, int restart)
 {
 
+	machine_unhold(m, t);
 	if (t->nr == SYS_futex && t->woken)
 		t->regs.rax = 0;	/* the wake must not get lost */
 	else if (t->progress != 0)
 		t->regs.rax = t->progress;
-	else if (waits_for_lock(t) || (restart && t->deadline == UINT64_MAX &&
-	    !never_restarted(t->nr)))
+	else if (waits_for_lock(t) || (restart && !never_restarted(t->nr) &&
+	    (t->deadline == UINT64_MAX || looks_again(t))))
 		sigframe_rewind(t, t->nr);
 	else
 		t->regs.rax = (uint64_t)-EINTR;

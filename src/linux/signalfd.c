@@ -148,7 +148,7 @@ out:
 uint32_t
 signalfd_poll(struct machine *m, const struct hfile *hf)
 {
-	const struct thread *t = machine_cur(m);
+	const struct thread *t = machine_caller(m);
 
 	return ((m->proc.sigpending | t->sigpending) & hf->sigset ?
 	    EPOLLIN | EPOLLRDNORM : 0);

@@ -89,7 +89,8 @@ io_wait(struct sockio *s, uint64_t done)
 	/* An edge may follow; but in vain again is no news: see between() */
 	if (!s->t->restart || done != s->t->progress)
 		gk_ofd_event(s->m->gk, s->ofdidx, (uint32_t)ev);
-	if ((s->ofd->flags & O_NONBLOCK) || (s->flags & MSG_DONTWAIT))
+	if ((s->ofd->flags & O_NONBLOCK) ||
+	    (s->flags & (MSG_DONTWAIT | MSG_ERRQUEUE)))
 		return (done > 0 ? (int64_t)done : -EAGAIN);
 	s->t->progress = done;
 	if (s->t->restart) {

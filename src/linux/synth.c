@@ -123,7 +123,7 @@ static const struct synth_entry below_pid[] = {
 	GEN("environ", ID_ENVIRON),
 	GEN("auxv", ID_AUXV),
 	GEN("limits", ID_LIMITS),
-	GEN("comm", ID_COMM),
+	{ .path = "comm", .type = SYN_TEXT, .id = ID_COMM, .mode = 0644 },
 	GEN("mounts", ID_MOUNTS),
 	GEN("mountinfo", ID_MOUNTINFO),
 	TEXT("cgroup", "0::/\n"),
@@ -243,7 +243,7 @@ link_make(struct machine *m, const struct synth_entry *e, char *buf)
 		break;
 	case ID_THREAD_SELF:
 		(void)snprintf(buf, PATH_MAX, "%u/task/%d", pid,
-		    machine_cur(m)->tid);
+		    machine_caller(m)->tid);
 		break;
 	case ID_EXE:
 		(void)snprintf(buf, PATH_MAX, "%s", m->proc.exe);

@@ -2,7 +2,7 @@
  * SPDX-License-Identifier: BSD-2-Clause
  *
  * Opening the made-up files.  A text, and the list of a directory, is made when
- * the file is opened.
+ * the file is opened; a text again when it is read from its start once more.
  */
 
 #include <sys/types.h>
@@ -312,8 +312,82 @@ open_text(struct machine *m, const char *path, const struct synth *syn,
 	}
 	hf->text = x.p;
 	hf->textlen = x.len;
+	hf->made_id = syn->type == SYN_DIR ? ID_FIXED : syn->id;
+	hf->made_arg = syn->arg;
 	hf->can_read = 1;
 	return (hf);
+}
+
+/* One of this machine alone, to put a text into */
+static struct hfile *
+text_own(struct machine *m, struct gk_ofd *ofd, struct hfile *hf)
+{
+	const uint32_t idx = *(volatile uint32_t *)&ofd->u.host.idx;
+	struct hfile *n;
+
+	if (atomic_load(&hf->refs) == 1)
+		return (hf);
+	if (idx >= MAX_HFILE || m->hfile[idx] != hf)
+		return (NULL);
+	n = hfile_new(HF_TEXT, -1);
+	if (n == NULL)
+		return (NULL);
+	n->can_read = hf->can_read;
+	n->can_write = hf->can_write;
+	n->made_id = hf->made_id;
+	n->made_arg = hf->made_arg;
+	n->st = hf->st;
+	if (hf->path != NULL)
+		n->path = strdup(hf->path);
+	hfile_unref(&m->hfile[idx]);
+	m->hfile[idx] = n;
+	return (n);
+}
+
+struct hfile *
+synth_again(struct machine *m, struct gk_ofd *ofd, struct hfile *hf)
+{
+	const struct synth syn = { .type = SYN_TEXT, .id = hf->made_id,
+	    .arg = hf->made_arg };
+	struct text x = { 0 };
+	struct hfile *n;
+
+	if (hf->made_id == ID_FIXED)
+		return (hf);
+	if (!hf->seen && atomic_load(&hf->refs) == 1) {
+		hf->seen = 1;
+		return (hf);
+	}
+	text_make(m, "", &syn, &x);
+	n = x.bad || x.p == NULL ? NULL : text_own(m, ofd, hf);
+	if (n == NULL) {
+		free(x.p);
+		return (hf);
+	}
+	free(n->text);
+	n->text = x.p;
+	n->textlen = x.len;
+	n->seen = 1;
+	return (n);
+}
+
+int64_t
+synth_write(struct machine *m, const struct hfile *hf, const struct uvec *u)
+{
+	uint64_t done = 0;
+	unsigned i;
+	int64_t r;
+
+	if (hf->made_id != ID_COMM)
+		return (-EBADF);
+	for (i = 0; i < u->n; i++) {
+		r = proc_comm_write(m, hf->made_arg,
+		    (uintptr_t)u->v[i].iov_base, u->v[i].iov_len);
+		if (r != 0)
+			return (done > 0 ? (int64_t)done : r);
+		done += u->v[i].iov_len;
+	}
+	return ((int64_t)done);
 }
 
 struct hfile *
@@ -335,6 +409,14 @@ synth_open(struct machine *m, const char *path, const struct synth *syn,
 		return (hf);
 	case SYN_DIR:
 	case SYN_TEXT:
+		if (syn->type == SYN_TEXT && syn->id == ID_COMM) {
+			hf = open_text(m, path, syn, err);
+			if (hf != NULL) {
+				hf->can_read = acc != O_WRONLY;
+				hf->can_write = acc != O_RDONLY;
+			}
+			return (hf);
+		}
 		if (acc == O_RDONLY && !(oflags & O_TRUNC))
 			return (open_text(m, path, syn, err));
 		*err = syn->type == SYN_DIR ? -EISDIR : -EACCES;

@@ -143,6 +143,12 @@ void synth_stat(struct machine *, const char *path, const struct synth *,
 /* Open one; a new file with one reference, or NULL and *err = -errno */
 struct hfile *synth_open(struct machine *, const char *path,
     const struct synth *, int oflags, int *err);
+/* HF_TEXT is read from its start: what it says now, maybe in a new file. */
+struct hfile *synth_again(struct machine *, struct gk_ofd *, struct hfile *);
+/* Bytes written to one that can be, or -errno */
+struct uvec;
+int64_t synth_write(struct machine *, const struct hfile *,
+    const struct uvec *);
 /* Is this one of the /etc files that we make when the host's is refused? */
 int synth_etc(const char *path);
 
@@ -166,6 +172,9 @@ void proc_environ(struct machine *, struct text *);
 void proc_auxv(struct machine *, struct text *);
 void proc_limits(struct machine *, struct text *);
 void proc_comm(struct machine *, uint32_t tid, struct text *);
+/* 0 or -errno: a thread's name from `len` bytes of the program's */
+int64_t proc_comm_write(struct machine *, uint32_t tid, uint64_t addr,
+    uint64_t len);
 void proc_mounts(struct machine *, int info, struct text *);
 void proc_meminfo(struct machine *, struct text *);
 /* cpuinfo_x86_64.c */

@@ -62,6 +62,7 @@ struct thread {
 	uint64_t	progress;	/* bytes done by the blocked call */
 	uint32_t	seen_gen;	/* gk->gen when it last looked */
 	uint64_t	wait_seq;	/* who has waited longest */
+	uint32_t	held1;		/* what its descriptor named, + 1 */
 	/* futex(2) */
 	uint64_t	futex;		/* address waited on; 0: none */
 	uint32_t	futex_bits;
@@ -206,6 +207,7 @@ struct machine {
 	int		in_blob;	/* its call is half done: run on only */
 	enum { PEND_NONE, PEND_RESULT, PEND_USER } pend; /* at next entry */
 	int		bases_ok;	/* cur's fs_base, gs_base are up to date */
+	unsigned	caller;		/* index: see machine_caller() */
 	int		exit_of;	/* thread whose call the vCPU sits in */
 	uint8_t		xs_own[MAX_THREADS]; /* xsave[] is newer than image's */
 	uint8_t		xs_blob[MAX_THREADS]; /* ... and what the blob has, too */
@@ -269,10 +271,14 @@ void machine_fail(struct machine *, enum tkvm_code, const char *fmt, ...)
  * request. */
 enum machine_limit { LIMIT_DESCRIPTORS, LIMIT_THREADS, LIMIT_LOG };
 void machine_limited(struct machine *, enum machine_limit);
+/* A wait is over: what it was about may be closed. */
+void machine_unhold(struct machine *, struct thread *);
 /* A blocked call of the thread at hand also waits for a host descriptor. */
 void machine_wait_fd(struct machine *, int fd, short events);
-/* The thread whose system call is being handled. */
+/* The thread in the vCPU */
 struct thread *machine_cur(struct machine *);
+/* ... and whose system call is being handled: it may be one that waits. */
+struct thread *machine_caller(struct machine *);
 /* Has the blob been given this waiting thread? */
 int machine_handed(struct machine *, unsigned i);
 /* Fill the in-memory kernel's context for thread t (t may be NULL). */

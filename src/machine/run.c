@@ -27,6 +27,13 @@ machine_cur(struct machine *m)
 	return (&m->thread[m->proc.cur]);
 }
 
+struct thread *
+machine_caller(struct machine *m)
+{
+
+	return (&m->thread[m->caller]);
+}
+
 static unsigned
 idx_of(const struct machine *m, const struct thread *t)
 {
@@ -222,11 +229,37 @@ machine_gk_ctx(struct machine *m, struct thread *t, struct gk_ctx *c)
 	}
 }
 
+/*
+ * t waits in a call on a descriptor, which is about what that names now:
+ * another thread may close it meanwhile, and give its number to another file.
+ */
+static void
+call_hold(struct machine *m, struct thread *t)
+{
+
+	if (m->proc.nthreads > 1 && t->held1 == 0 && t->nr < SYS_MAX &&
+	    sys_table[t->nr].arg[0] == A_FD)
+		t->held1 = gk_fd_hold(m->gk, (uint32_t)t->a[0]);
+}
+
+void
+machine_unhold(struct machine *m, struct thread *t)
+{
+	struct gk_ctx c;
+
+	if (t->held1 == 0)
+		return;
+	machine_gk_ctx(m, t, &c);
+	gk_ofd_put(&c, t->held1 - 1);
+	t->held1 = 0;
+}
+
 /* t's call has an answer. */
 static void
 call_done(struct machine *m, struct thread *t, int64_t r)
 {
 
+	machine_unhold(m, t);
 	t->state = T_RUN;
 	t->restart = 0;
 	t->woken = 0;
@@ -245,14 +278,22 @@ call_done(struct machine *m, struct thread *t, int64_t r)
 static void
 retry(struct machine *m, struct thread *t)
 {
+	const uint32_t fd = (uint32_t)t->a[0];
+	uint32_t was = 0;
 	int64_t r;
 
 	t->seen_gen = m->gk->gen;
 	t->restart = !t->first;
 	t->first = 0;
+	if (t->held1 != 0)
+		was = gk_fd_swap(m->gk, fd, t->held1);
 	r = linux_call(m, t);
-	if (r == SYS_BLOCK)
+	if (t->held1 != 0)
+		(void)gk_fd_swap(m->gk, fd, was);
+	if (r == SYS_BLOCK) {
+		call_hold(m, t);
 		return;
+	}
 	linux_trace(m, t, r);
 	if (t->state == T_FREE)
 		return;
@@ -445,6 +486,7 @@ on_syscall(struct machine *m)
 		t->state = T_WAIT;
 		t->seen_gen = m->gk->gen;
 		t->wait_seq = ++m->proc.wait_seq;
+		call_hold(m, t);
 		return;
 	}
 	call_done(m, t, r);

@@ -376,3 +376,77 @@ CASE(seek_and_small_reads)
 	RET(write(fd, a, 1));
 	RET(close(fd));
 }
+
+/* ---- names of threads, texts that change ----------------------------------- */
+
+static void *
+sits(void *arg)
+{
+	char c;
+
+	return (read(*(int *)arg, &c, 1) == 1 ? arg : NULL);
+}
+
+static void
+show_text(const char *what, int fd)
+{
+	char b[64];
+	ssize_t r;
+
+	r = pread(fd, b, sizeof b, 0);
+	say("%s: %ld [%.*s]", what, (long)r, (int)(r > 0 ? r : 0), b);
+}
+
+CASE(name_of_other)
+{
+	char b[64], path[64];
+	pthread_t t;
+	int p[2], f, g;
+
+	MUST(pipe(p) == 0);
+	t = thread_start(sits, &p[0]);
+	ERRNUM(pthread_setname_np(t, "a worker"));
+	ERRNUM(pthread_getname_np(t, b, sizeof b));
+	say("%s", b);
+	ERRNUM(pthread_setname_np(pthread_self(), "main one"));
+	MUST((f = open("/proc/self/comm", O_RDWR)) >= 0);
+	show_text("own", f);
+	RET(write(f, "0123456789abcdefgh", 18));
+	show_text("long", f);
+	RET(write(f, "line\n", 5));
+	show_text("line", f);
+	RET(pwrite(f, "x", 1, 0));
+	RET(write(f, (void *)8, 3));
+	(void)snprintf(path, sizeof path, "/proc/self/task/%d/comm",
+	    (int)syscall(SYS_gettid));
+	WORKS(g = open(path, O_WRONLY | O_TRUNC));
+	RET(write(g, "by path", 7));
+	RET(read(g, b, 1));
+	show_text("path", f);
+	RET(access(path, W_OK));
+	RET(write(p[1], "", 1));
+	pthread_join(t, NULL);
+	close(f);
+	close(g);
+	close(p[0]);
+	close(p[1]);
+}
+
+/* Read from the start again, it says what is so now. */
+CASE(text_again)
+{
+	char a[200] = "", b[200] = "";
+	int f;
+
+	MUST((f = open("/proc/uptime", O_RDONLY)) >= 0);
+	SHOW(read(f, a, sizeof a - 1) > 0);
+	ms_sleep(60);
+	RET(read(f, b, sizeof b - 1));
+	RET(lseek(f, 0, SEEK_SET));
+	SHOW(read(f, b, sizeof b - 1) > 0);
+	SHOW(strcmp(a, b) != 0);
+	ms_sleep(60);
+	SHOW(pread(f, a, sizeof a - 1, 0) > 0);
+	SHOW(strcmp(a, b) != 0);
+	close(f);
+}

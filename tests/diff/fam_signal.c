@@ -12,6 +12,7 @@
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/select.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/uio.h>
@@ -857,4 +858,91 @@ CASE(signal_of_a_running_thread)
 	SHOW(got);
 	(void)pthread_join(t, NULL);
 	off(SIGUSR1);
+}
+
+/* ---- masks of ppoll and pselect, and signals of another thread -------------- */
+
+static volatile int let_in;
+
+static void
+on_let_in(int sig)
+{
+
+	(void)sig;
+	let_in++;
+}
+
+/* Without waiting, too */
+CASE(mask_lets_in)
+{
+	struct sigaction sa = { .sa_handler = on_let_in }, old;
+	struct timespec zero = { 0, 0 };
+	sigset_t block, none, pend, was;
+
+	sigemptyset(&none);
+	sigemptyset(&block);
+	sigaddset(&block, SIGUSR1);
+	MUST(sigaction(SIGUSR1, &sa, &old) == 0);
+	MUST(pthread_sigmask(SIG_BLOCK, &block, &was) == 0);
+	raise(SIGUSR1);
+	RET(ppoll(NULL, 0, &zero, &none));
+	SHOW(let_in);
+	raise(SIGUSR1);
+	RET(pselect(0, NULL, NULL, NULL, &zero, &none));
+	SHOW(let_in);
+	RET(ppoll(NULL, 0, &zero, &none));
+	raise(SIGUSR1);
+	RET(ppoll(NULL, 0, &zero, NULL));
+	RET(poll(NULL, 0, 0));
+	SHOW(let_in);
+	MUST(sigpending(&pend) == 0);
+	SHOW(sigismember(&pend, SIGUSR1));
+	MUST(pthread_sigmask(SIG_BLOCK, NULL, &pend) == 0);
+	SHOW(sigismember(&pend, SIGUSR1));
+	MUST(pthread_sigmask(SIG_SETMASK, &was, NULL) == 0);
+	SHOW(let_in);
+	MUST(sigaction(SIGUSR1, &old, NULL) == 0);
+}
+
+static void *
+kills(void *arg)
+{
+
+	ms_sleep(40);
+	pthread_kill(*(pthread_t *)arg, SIGUSR1);
+	ms_sleep(40);
+	return (NULL);
+}
+
+/* signalfd(2) tells of what is for the thread that asks. */
+CASE(fd_of_one_thread)
+{
+	pthread_t self = pthread_self(), t;
+	struct signalfd_siginfo si;
+	struct epoll_event ev = { .events = EPOLLIN };
+	struct pollfd p = { .events = POLLIN };
+	sigset_t block, was;
+	int e, s;
+
+	sigemptyset(&block);
+	sigaddset(&block, SIGUSR1);
+	MUST(pthread_sigmask(SIG_BLOCK, &block, &was) == 0);
+	MUST((s = p.fd = signalfd(-1, &block, 0)) >= 0);
+	MUST((e = epoll_create1(0)) >= 0);
+	MUST(epoll_ctl(e, EPOLL_CTL_ADD, s, &ev) == 0);
+	t = thread_start(kills, &self);
+	RET(poll(&p, 1, 2000));
+	SHOW(read(s, &si, sizeof si) == sizeof si && si.ssi_signo == SIGUSR1);
+	pthread_join(t, NULL);
+	t = thread_start(kills, &self);
+	RET(epoll_wait(e, &ev, 1, 2000));
+	SHOW(read(s, &si, sizeof si) == sizeof si && si.ssi_signo == SIGUSR1);
+	pthread_join(t, NULL);
+	/* not what is for another */
+	t = thread_start(kills, &t);
+	RET(poll(&p, 1, 60));
+	pthread_join(t, NULL);
+	close(e);
+	close(s);
+	MUST(pthread_sigmask(SIG_SETMASK, &was, NULL) == 0);
 }

@@ -1067,3 +1067,112 @@ CASE(unix_dgram_abstract)
 
 	unix_datagrams(1);
 }
+
+/* ---- UDP: who is woken, who gets it ---------------------------------------- */
+
+static int
+udp_at(const char *ip, struct sockaddr_in *in)
+{
+	socklen_t len = sizeof *in;
+	in_port_t port = in->sin_port;
+	int s = socket(AF_INET, SOCK_DGRAM, 0);
+
+	memset(in, 0, sizeof *in);
+	in->sin_family = AF_INET;
+	in->sin_port = port;
+	(void)inet_pton(AF_INET, ip, &in->sin_addr);
+	if (setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &(int){ 1 },
+	    sizeof(int)) != 0 || bind(s, (void *)in, len) != 0 ||
+	    getsockname(s, (void *)in, &len) != 0)
+		say("bind: %s", errno_name(errno));
+	return (s);
+}
+
+static void *
+waits_dgram(void *arg)
+{
+	char b[8];
+
+	RET(recv(*(int *)arg, b, sizeof b, 0));
+	return (NULL);
+}
+
+/* shutdown(2) fails where there is no peer, and wakes all the same. */
+CASE(dgram_shutdown)
+{
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	struct sockaddr_in in = { 0 };
+	struct pollfd p = { .events = POLLIN };
+	pthread_t t;
+	char b[8];
+	int s, c;
+
+	s = udp_at("127.0.0.1", &in);
+	t = thread_start(waits_dgram, &s);
+	ms_sleep(40);
+	RET(shutdown(s, SHUT_RDWR));
+	pthread_join(t, NULL);
+	p.fd = s;
+	RET(poll(&p, 1, 0));
+	SHOW(p.revents & POLLIN);
+	close(s);
+	memcpy(un.sun_path, "\0diffdg", 7);
+	MUST((s = socket(AF_UNIX, SOCK_DGRAM, 0)) >= 0);
+	MUST((c = socket(AF_UNIX, SOCK_DGRAM, 0)) >= 0);
+	RET(bind(s, (void *)&un, sizeof un.sun_family + 7));
+	RET(connect(c, (void *)&un, sizeof un.sun_family + 7));
+	t = thread_start(waits_dgram, &s);
+	ms_sleep(40);
+	RET(shutdown(s, SHUT_RD));
+	pthread_join(t, NULL);
+	/* no signal: that is for streams */
+	RET(send(c, "x", 1, 0));
+	RET(shutdown(c, SHUT_WR));
+	RET(send(c, "x", 1, 0));
+	RET(recv(s, b, 1, 0));
+	close(s);
+	close(c);
+}
+
+CASE(udp_each_other)
+{
+	struct sockaddr_in a = { 0 }, b = { 0 };
+	socklen_t len = sizeof a;
+	char buf[8];
+	int s, t;
+
+	s = udp_at("127.0.0.1", &a);
+	t = udp_at("127.0.0.1", &b);
+	RET(connect(s, (void *)&b, len));
+	RET(connect(t, (void *)&a, len));
+	RET(send(s, "1", 1, 0));
+	RET(recv(t, buf, sizeof buf, MSG_DONTWAIT));
+	RET(send(t, "22", 2, 0));
+	RET(recv(s, buf, sizeof buf, MSG_DONTWAIT));
+	RET(shutdown(s, SHUT_WR));
+	RET(send(s, "x", 1, 0));
+	close(s);
+	close(t);
+}
+
+/* Bound to the address itself before bound to any */
+CASE(udp_exact)
+{
+	struct sockaddr_in any = { 0 }, one = { 0 };
+	struct pollfd p = { .events = POLLIN };
+	char b[8];
+	int s, t, c;
+
+	s = udp_at("0.0.0.0", &any);
+	one.sin_port = any.sin_port;
+	t = udp_at("127.0.0.1", &one);
+	MUST((c = socket(AF_INET, SOCK_DGRAM, 0)) >= 0);
+	RET(sendto(c, "abc", 3, 0, (void *)&one, sizeof one));
+	p.fd = t;
+	RET(poll(&p, 1, 1000));
+	RET(recv(t, b, sizeof b, MSG_DONTWAIT));
+	RET(recv(s, b, sizeof b, MSG_DONTWAIT));
+	close(s);
+	close(t);
+	close(c);
+}

@@ -340,7 +340,7 @@ machine_wait_fd(struct machine *mm, int fd, short events)
 }
 
 struct thread *
-machine_cur(struct machine *mm)
+machine_caller(struct machine *mm)
 {
 
 	return (&mm->thread[0]);

@@ -141,6 +141,14 @@ machine_real(const struct machine *m)
 }
 
 void
+machine_unhold(struct machine *m, struct thread *t)
+{
+
+	(void)m;
+	(void)t;
+}
+
+void
 machine_log(struct machine *m, enum tkvm_log level, const char *fmt, ...)
 {
 	va_list ap;

@@ -518,7 +518,7 @@ test_proc(void **state)
 	assert_int_equal(n, strlen(want));
 	assert_memory_equal(buf, want, (size_t)n);
 	/* writing there */
-	assert_int_equal(g_open("/proc/self/comm", O_WRONLY), -EACCES);
+	assert_int_equal(g_open("/proc/self/stat", O_WRONLY), -EACCES);
 	assert_int_equal(g_open("/proc/new", O_WRONLY | O_CREAT), -EACCES);
 	assert_int_equal(call(sys_mkdir, U("/proc/x"), 0755, 0, 0, 0),
 	    -EACCES);
