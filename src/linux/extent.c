@@ -34,6 +34,40 @@ reg_get(struct machine *m, uint64_t fd, int write, int64_t other, int64_t *err)
 	return (*err == 0 ? hf : NULL);
 }
 
+/* Mappings that the program has of it follow. */
+static int64_t
+truncate_host(struct machine *m, const struct hfile *hf, uint64_t size)
+{
+	const int look = m->proc.maps_host;
+	struct stat st;
+
+	if (look && fstat(hf->fd, &st) != 0)
+		return (-errno);
+	if (ftruncate(hf->fd, (off_t)size) != 0)
+		return (-errno);
+	if (look)
+		mem_resized(m, hf, (uint64_t)st.st_size, size);
+	return (0);
+}
+
+static int64_t
+fallocate_host(struct machine *m, const struct hfile *hf, const uint64_t a[6])
+{
+	const int look = m->proc.maps_host, mode = (int)a[1];
+	struct stat st;
+
+	if (look && fstat(hf->fd, &st) != 0)
+		return (-errno);
+	if (fallocate(hf->fd, mode, (off_t)a[2], (off_t)a[3]) != 0)
+		return (-errno);
+	if (look && !(mode & FALLOC_FL_KEEP_SIZE) &&
+	    a[2] + a[3] > (uint64_t)st.st_size)
+		mem_resized(m, hf, (uint64_t)st.st_size, a[2] + a[3]);
+	if (look && (mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)))
+		mem_wrote(m, hf, a[2], a[3]);
+	return (0);
+}
+
 int64_t
 sys_ftruncate(struct machine *m, struct thread *t, const uint64_t a[6])
 {
@@ -51,7 +85,7 @@ sys_ftruncate(struct machine *m, struct thread *t, const uint64_t a[6])
 	if (hf->ino != 0)
 		r = mfs_truncate(m, hf->ino, a[1]);
 	else
-		r = ftruncate(hf->fd, (off_t)a[1]) != 0 ? -errno : 0;
+		r = truncate_host(m, hf, a[1]);
 	if (r == 0)
 		notify_hfile(m, hf, IN_MODIFY);
 	return (r);
@@ -213,8 +247,7 @@ sys_fallocate(struct machine *m, struct thread *t, const uint64_t a[6])
 	if (hf->ino != 0)
 		r = mfs_fallocate(m, hf->ino, (unsigned)a[1], a[2], a[3]);
 	else
-		r = fallocate(hf->fd, (int)a[1], (off_t)a[2],
-		    (off_t)a[3]) != 0 ? -errno : 0;
+		r = fallocate_host(m, hf, a);
 	if (r == 0)
 		notify_hfile(m, hf, IN_MODIFY);
 	return (r);

@@ -58,23 +58,23 @@ note_mapping(struct machine *m, uint64_t lo, uint64_t hi)
 
 /* What lies in the file is copied, what lies behind its end is SIGBUS. */
 static int64_t
-fill_file(struct machine *m, uint64_t va, const uint64_t a[6],
-    const struct hfile *f)
+fill_file(struct machine *m, uint64_t va, uint64_t len, int fd, uint64_t off,
+    int shared)
 {
-	uint64_t len = PAGE_UP(a[1]), in, off = a[5];
 	struct stat st;
+	uint64_t in;
 	int64_t r;
 
-	if (fstat(f->fd, &st) != 0)
+	if (fstat(fd, &st) != 0)
 		return (-errno);
 	in = (uint64_t)st.st_size > off ? PAGE_UP((uint64_t)st.st_size - off) :
 	    0;
 	if (in > len)
 		in = len;
-	r = in > 0 ? as_fill(m->as, va, in, f->fd, off) : 0;
+	r = in > 0 ? as_fill(m->as, va, in, fd, off) : 0;
 	if (r == 0 && in < len)
 		r = as_set_flags(m->as, va + in, len - in, VMA_BEYOND, 0);
-	if (r == 0 && ((unsigned)a[3] & MAP_TYPE_) != MAP_PRIVATE) {
+	if (r == 0 && shared) {
 		r = as_set_flags(m->as, va, len, VMA_NEVER_W, 0);
 		m->proc.maps_host = 1;
 	}
@@ -136,11 +136,15 @@ open_to_read(const struct hfile *f)
 	return (fd < 0 ? -errno : fd);
 }
 
+/* What has become of a part of a file: it was written, is new and empty, or its
+ * end lies in there now */
+enum change { WROTE, GREW, CUT };
+
 /* Mappings are of the file if they are of its path: inodes are not kept. */
-void
-mem_wrote(struct machine *m, const struct hfile *f, uint64_t pos, uint64_t n)
+static void
+show(struct machine *m, const struct hfile *f, uint64_t lo, uint64_t hi,
+    enum change what)
 {
-	const uint64_t lo = pos & ~PAGE_MASK, hi = PAGE_UP(pos + n);
 	const struct vma *v;
 	const char *name;
 	uint64_t s, e, from, to, off;
@@ -160,8 +164,15 @@ mem_wrote(struct machine *m, const struct hfile *f, uint64_t pos, uint64_t n)
 			continue;
 		from = lo > off ? lo - off : 0;
 		to = hi - off < e - s ? hi - off : e - s;
+		if (what == GREW) {
+			r = as_set_flags(m->as, s + from, to - from, 0,
+			    VMA_BEYOND);
+			continue;
+		}
 		if (fd < 0)
 			r = fd = open_to_read(f);
+		if (r >= 0 && what == CUT)
+			r = as_clear(m->as, s + from, to - from);
 		if (r >= 0)
 			r = show_written(m, fd, s + from, to - from,
 			    off + from);
@@ -173,6 +184,24 @@ mem_wrote(struct machine *m, const struct hfile *f, uint64_t pos, uint64_t n)
 		    "show what was written: %s", f->path, strerror((int)-r));
 	if (fd >= 0 && fd != f->fd)
 		(void)close(fd);
+}
+
+void
+mem_wrote(struct machine *m, const struct hfile *f, uint64_t pos, uint64_t n)
+{
+
+	show(m, f, pos & ~PAGE_MASK, PAGE_UP(pos + n), WROTE);
+}
+
+void
+mem_resized(struct machine *m, const struct hfile *f, uint64_t was,
+    uint64_t now)
+{
+
+	if (now > was && PAGE_UP(was) < PAGE_UP(now))
+		show(m, f, PAGE_UP(was), PAGE_UP(now), GREW);
+	else if (now < was && (now & PAGE_MASK) != 0)
+		show(m, f, now & ~PAGE_MASK, PAGE_UP(now), CUT);
 }
 
 /*
@@ -209,7 +238,8 @@ map_file(struct machine *m, const uint64_t a[6], const struct hfile *f,
 	va = as_map(m->as, a[0], len, prot, flags, name, off);
 	if (va < 0)
 		return (va);
-	r = fill_file(m, (uint64_t)va, a, f);
+	r = fill_file(m, (uint64_t)va, PAGE_UP(len), f->fd, off,
+	    (flags & MAP_TYPE_) != MAP_PRIVATE);
 	if (r == 0)
 		return (va);
 	(void)as_unmap(m->as, (uint64_t)va, len);
@@ -309,12 +339,88 @@ sys_mprotect(struct machine *m, struct thread *t, const uint64_t a[6])
 	return (as_protect(m->as, start, len, (unsigned)a[2] & 7));
 }
 
+/* The file of a mapping that is to grow, by its path: fd, or 0 and where it is
+ * in memory, or -errno */
+static int
+reopen_mapped(struct machine *m, const char *path, uint32_t *ino)
+{
+	struct where *w;
+	int fd = -EACCES;
+
+	w = malloc(sizeof *w);
+	if (w == NULL)
+		return (-ENOMEM);
+	if (path_str(m, path, 0, w) == 0) {
+		*ino = w->ino;
+		if (w->ino != 0)
+			fd = 0;
+		else if (S_ISREG(w->st.st_mode) &&
+		    where_perm(m, w, PERM_R) == 0)
+			fd = where_reopen(w, O_RDONLY | O_NONBLOCK);
+		where_fini(w);
+	}
+	free(w);
+	return (fd);
+}
+
+static int64_t
+fill_grown(struct machine *m, uint64_t va, uint64_t len, int fd, uint32_t ino,
+    uint64_t off, int shared)
+{
+	int64_t r;
+
+	r = as_set_flags(m->as, va, len, 0, VMA_BEYOND);
+	if (r != 0 || ino == 0)
+		return (r != 0 ? r : fill_file(m, va, len, fd, off, shared));
+	r = as_populate(m->as, va, len);
+	return (r != 0 ? r : mfs_fill(m, ino, va, len, off));
+}
+
+/*
+ * A mapping of a host file grows: what comes to it is read from the file.  One
+ * that is not found any more cannot grow; zeroes in its place would be wrong
+ * and not seen.
+ */
+static int64_t
+grow_file(struct machine *m, const uint64_t a[6], const struct vma *v)
+{
+	const uint64_t had = PAGE_UP(a[1]), len = PAGE_UP(a[2]);
+	const uint64_t off = v->off + (a[0] - v->start) + had;
+	const int shared = (v->flags & VMA_NEVER_W) != 0;
+	char path[PATH_MAX];
+	uint32_t ino = 0;
+	int64_t va;
+	int fd;
+
+	(void)snprintf(path, sizeof path, "%s", as_vma_name(m->as, v));
+	fd = reopen_mapped(m, path, &ino);
+	if (fd < 0) {
+		if (fs_tell_once(m->fs, "mremap", path))
+			machine_log(m, TKVM_LOG_WARN, "mapping of %s cannot "
+			    "grow: the file is not there to be read", path);
+		return (-ENOMEM);
+	}
+	va = as_remap(m->as, a[0], a[1], a[2], (unsigned)a[3], a[4]);
+	if (va >= 0 && fill_grown(m, (uint64_t)va + had, len - had, fd, ino,
+	    off, shared) != 0)		/* not zeroes */
+		(void)as_unmap(m->as, (uint64_t)va + had, len - had);
+	if (ino == 0)
+		(void)close(fd);
+	return (va);
+}
+
 int64_t
 sys_mremap(struct machine *m, struct thread *t, const uint64_t a[6])
 {
+	const struct vma *v = as_find(m->as, a[0]);
+	const char *name = v == NULL ? NULL : as_vma_name(m->as, v);
 
 	(void)t;
 	note_mapping(m, 0, 0);
+	if (name != NULL && *name == '/' && v->file == 0 &&
+	    PAGE_UP(a[2]) > PAGE_UP(a[1]) && PAGE_UP(a[1]) != 0 &&
+	    a[1] <= v->end - a[0] && a[2] < GVA_USER_END)
+		return (grow_file(m, a, v));
 	return (as_remap(m->as, a[0], a[1], a[2], (unsigned)a[3], a[4]));
 }
 

@@ -297,6 +297,9 @@ uint64_t file_size_max(const struct machine *);
 /* The program wrote n bytes at pos: shared mappings of the file show them, as on
  * Linux. */
 void mem_wrote(struct machine *, const struct hfile *, uint64_t pos, uint64_t n);
+/* ... or gave the file another length.  Pages that it lost stay as they were. */
+void mem_resized(struct machine *, const struct hfile *, uint64_t was,
+    uint64_t now);
 /* Lines of a guest's output to the log */
 void file_log(struct machine *, int level, const char *, size_t);
 

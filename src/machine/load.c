@@ -349,6 +349,18 @@ push_vectors(struct stack *s, const struct args *a, const uint64_t *argp,
 	(void)push_bytes(s, &argc, 8);
 }
 
+/* Code on the stack (of nested functions of GCC's) has to be asked for. */
+static unsigned
+stack_exec(const struct elf *prog)
+{
+	unsigned i;
+
+	for (i = 0; i < prog->nph; i++)
+		if (prog->ph[i].p_type == PT_GNU_STACK)
+			return (prog->ph[i].p_flags & PF_X ? AS_X : 0);
+	return (0);
+}
+
 static int
 make_stack(struct machine *m, const struct args *a, const struct elf *prog,
     const struct elf *interp, const char *execfn, struct tkvm_error *err)
@@ -360,7 +372,7 @@ make_stack(struct machine *m, const struct args *a, const struct elf *prog,
 	unsigned envc, u;
 
 	if (as_map(m->as, GVA_USER_END - PAGE_SZ - STACK_SIZE, STACK_SIZE,
-	    AS_R | AS_W, MAP_FIXED | MAP_GROWSDOWN, "[stack]", 0) < 0)
+	    AS_R | AS_W | stack_exec(prog), MAP_FIXED | MAP_GROWSDOWN, "[stack]", 0) < 0)
 		return (err_set(err, TKVM_E_MEMORY, "no room for the stack"));
 	envc = make_env(m, env, NELEM(env));
 	argp = calloc(a->n + 1, 8);

@@ -492,7 +492,9 @@ as_remap(struct as *as, uint64_t addr, uint64_t oldlen, uint64_t newlen,
 		return (-EFAULT);
 	if (oldlen == 0 || ((flags & MREMAP_DONTUNMAP_) && oldlen != newlen))
 		return (-EINVAL);
-	if (addr + oldlen > v->end)
+	/* Less may be of several regions, or of what is not there. */
+	if (addr + oldlen > v->end && (newlen > oldlen ||
+	    (flags & (MREMAP_FIXED | MREMAP_DONTUNMAP_))))
 		return (-EFAULT);
 	if (flags & (MREMAP_FIXED | MREMAP_DONTUNMAP_)) {
 		if ((newaddr & PAGE_MASK) ||

@@ -698,6 +698,59 @@ CASE(remap_shrink)
 	RET(munmap(p, 2 * PG));
 }
 
+/* Less of several regions, or of what is partly not there */
+CASE(remap_shrink_regions)
+{
+	uint8_t *p = mmap(NULL, 4 * PG, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS,
+	    -1, 0);
+
+	MAPPED(p);
+	RET(mprotect(p, PG, PROT_NONE));
+	RET(munmap(p + 3 * PG, PG));
+	SHOW(mremap(p, 4 * PG, 2 * PG, 0) == (void *)p);
+	READS(p + PG);
+	READS(p + 2 * PG);
+	SHOW(mremap(p, 2 * PG, 2 * PG, 0) == (void *)p);
+	RET(mremap(p, 2 * PG, 3 * PG, MREMAP_MAYMOVE));
+	RET(munmap(p, 2 * PG));
+}
+
+/* What comes to a file mapping is the file's. */
+static void
+grows(int flags, int fd)
+{
+	uint8_t *p = mmap(NULL, PG, PROT_READ, flags, fd, PG), *q;
+
+	MAPPED(p);
+	q = mremap(p, PG, 3 * PG, MREMAP_MAYMOVE);
+	SHOW(q != MAP_FAILED);
+	SHOW(q[0]);
+	SHOW(q[PG]);
+	SHOW(q[PG + 100]);
+	SHOW(q[PG + 101]);
+	READS(q + 2 * PG);
+	RET(munmap(q, 3 * PG));
+}
+
+CASE(remap_file)
+{
+	char b[PG];
+	int fd;
+
+	tmp_enter();
+	MUST((fd = open("g", O_RDWR | O_CREAT, 0600)) >= 0);
+	memset(b, 'a', sizeof b);
+	MUST(write(fd, b, PG) == (ssize_t)PG);
+	memset(b, 'b', sizeof b);
+	MUST(write(fd, b, PG) == (ssize_t)PG);
+	memset(b, 'c', sizeof b);
+	MUST(write(fd, b, 101) == 101);
+	grows(MAP_PRIVATE, fd);
+	grows(MAP_SHARED, fd);
+	close(fd);
+	tmp_leave();
+}
+
 CASE(remap_errors)
 {
 	uint8_t *p = map(NULL, 4 * PG, RW, ANON);

@@ -431,8 +431,8 @@ def nobody_listens_there():
 
 @test
 def replaced_while_waiting():
-    """A read with SO_RCVTIMEO finds another file in place of its own when
-    the time is up: that is waited for, and not tried all the time."""
+    """A read with SO_RCVTIMEO keeps to its socket and its time when another
+    file comes in place of that."""
     with snippets() as s:
         got = ask(s, """
             import ctypes, os, socket, struct, threading, time
@@ -441,17 +441,21 @@ def replaced_while_waiting():
                          struct.pack("qq", 0, 50000))
             e = ctypes.CDLL(None).eventfd(0, 0)
             out = []
-            t = threading.Thread(
-                target=lambda: out.append(os.read(a.fileno(), 8)))
+            def reads():
+                try:
+                    out.append(os.read(a.fileno(), 8))
+                except BlockingIOError:
+                    out.append("late")
+            t = threading.Thread(target=reads)
             t.start()
             time.sleep(0.01)
             os.dup2(e, a.fileno())
             time.sleep(0.5)
             os.write(e, struct.pack("q", 7))
             t.join()
-            print(out[0][0], end="")
+            print(out[0], os.read(a.fileno(), 8)[0], end="")
             """)
-        check(got == "7", got)
+        check(got == "late 7", got)
     n = find(s.stats, "syscalls")
     check(n < 100000, n, "system calls")
 
@@ -463,6 +467,9 @@ MAPPED = """
     c.mmap.restype = ctypes.c_void_p
     c.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int,
                        ctypes.c_int, ctypes.c_int, ctypes.c_long]
+    c.mremap.restype = ctypes.c_void_p
+    c.mremap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t,
+                         ctypes.c_int]
     fd = os.open("%s", os.O_RDWR)
     at = c.mmap(None, 8192, 1, 1, fd, 0)        # PROT_READ, MAP_SHARED
     private = c.mmap(None, 4096, 1, 2, fd, 0)
@@ -501,9 +508,23 @@ def shared_mapping_shows_writes():
                                   os.O_WRONLY | os.O_APPEND)
                     os.write(fd2, b"end")
                     print(at_start(4104)[-5:-1])
+                    # other lengths, other sizes of the mapping
+                    os.ftruncate(fd, 4090)
+                    print(list(at_start(4094).encode()[-5:]))
+                    big = c.mremap(at, 8192, 16384, 1)
+                    os.ftruncate(fd, 12288)
+                    os.pwrite(fd, b"third", 8192)
+                    print(repr(at_start(5, big + 8192)), at_start(2, big))
+                    more = c.mmap(None, 4096, 1, 1, fd, 0)
+                    more = c.mremap(more, 4096, 12288, 1)
+                    print(at_start(5, more + 8192), at_start(2, more))
+                    os.posix_fallocate(fd, 0, 16384)
+                    print(list(at_start(2, big + 12288).encode()))
                     """)
                 check(got == "bootre before\nrequee\n.12345678 5678\n" +
-                      "requee..sent..sent..splice\n8end\n", got)
+                      "requee..sent..sent..splice\n8end\n"
+                      "[46, 0, 0, 0, 0]\n'third' re\nthird re\n[0, 0]\n",
+                      got)
                 os.truncate(name, 4096)
                 with open(name, "r+b") as f:
-                    f.write(b"before")
+                    f.write(b"before".ljust(4096, b"."))

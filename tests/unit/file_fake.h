@@ -90,6 +90,17 @@ as_vma_name(struct as *as, const struct vma *v)
 }
 
 void
+mem_resized(struct machine *m, const struct hfile *f, uint64_t was,
+    uint64_t now)
+{
+
+	(void)m;
+	(void)f;
+	(void)was;
+	(void)now;
+}
+
+void
 mem_wrote(struct machine *m, const struct hfile *f, uint64_t pos, uint64_t n)
 {
 
