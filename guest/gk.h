@@ -135,6 +135,7 @@ struct gk_ofd {
 		} conn;
 		struct {		/* GK_PIPE_R; the write end names it */
 			uint16_t	peer1;
+			uint16_t	alone;	/* nobody has written yet */
 			uint32_t	fifo;	/* the file that names it; 0 */
 			struct gk_ring	ring;
 		} pipe;

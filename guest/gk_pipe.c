@@ -130,9 +130,11 @@ gk_fifo_make(struct gk *gk, uint32_t fifo, uint32_t other1, int write,
 		GK_WR(other->u.pipe.peer1, (uint16_t)(i + 1));
 	}
 	if (!write)
-		o->u.pipe.ring.shut = other == NULL;
-	else if (other != NULL)
+		o->u.pipe.ring.shut = o->u.pipe.alone = other == NULL;
+	else if (other != NULL) {
 		GK_WR(other->u.pipe.ring.shut, 0);
+		GK_WR(other->u.pipe.alone, 0);
+	}
 	gk_event(gk, other != NULL ? other : o, GKA_EPOLLIN | GKA_EPOLLOUT);
 	return (i + 1);
 }

@@ -105,7 +105,8 @@ gk_poll_pipe(struct gk *gk, uint32_t ofd, unsigned kind)
 	if (kind == GK_PIPE_R) {
 		if (gk_ring_used(gk, &o->u.pipe.ring) > 0)
 			m |= GK_EV_IN;
-		if (GK_RD(o->u.pipe.ring.shut))
+		/* The end of what has not begun is none, fifo(7). */
+		if (GK_RD(o->u.pipe.ring.shut) && !GK_RD(o->u.pipe.alone))
 			m |= GKA_EPOLLHUP;
 		return (m);
 	}

@@ -139,7 +139,7 @@ cputime_left(struct machine *m)
 	for (u = 0; u < NELEM(p->itimer_cpu); u++)
 		left = less(left, until(m, CLOCK_PROCESS_CPUTIME_ID,
 		    p->itimer_cpu[u].next));
-	for (u = 0; u < MAX_GTIMER; u++)
+	for (u = 0; u < p->hi_gtimer; u++)
 		if (p->gtimer[u].used &&
 		    cputime_is_clock(p->gtimer[u].clockid))
 			left = less(left, until(m, p->gtimer[u].clockid,

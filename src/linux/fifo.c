@@ -66,8 +66,10 @@ fifo_open(struct machine *m, struct thread *t, uint32_t ino, int oflags)
 	if (r != 0)
 		return (r);
 	there = gk_fifo_open(m->gk, ino, i->end1[!write], !write);
-	if (!there && !(oflags & O_NONBLOCK)) {
+	if (!there && (!(oflags & O_NONBLOCK) || write)) {
 		if (!someone_waits(m, t, ino, !write)) {
+			if (oflags & O_NONBLOCK)
+				return (-ENXIO);
 			t->fifo_ino = ino;
 			t->fifo_write = (uint32_t)write;
 			t->deadline = UINT64_MAX;
@@ -75,8 +77,7 @@ fifo_open(struct machine *m, struct thread *t, uint32_t ino, int oflags)
 		}
 		/* It will find its end when it looks again. */
 		r = have_end(m, i, ino, !write, 0);
-	} else if (!there && write)
-		return (-ENXIO);
+	}
 	if (r == 0)
 		r = have_end(m, i, ino, write, (unsigned)oflags);
 	if (r != 0)

@@ -121,7 +121,7 @@ timer_signal_info(struct machine *m, int sig, struct guest_siginfo *si)
 {
 	struct gtimer *g;
 
-	for (g = m->proc.gtimer; g < m->proc.gtimer + MAX_GTIMER; g++) {
+	for (g = m->proc.gtimer; g < m->proc.gtimer + m->proc.hi_gtimer; g++) {
 		if (!g->used || !g->fired || g->signo != sig ||
 		    g->value != si->u.timer.value)
 			continue;

@@ -99,7 +99,7 @@ struct sigq {
 
 #define MAX_SIGQ	512
 
-#define MAX_GTIMER	32
+#define MAX_GTIMER	256
 #define LOG_PART	500
 
 struct itimer_cpu {			/* in CPU time of the process */

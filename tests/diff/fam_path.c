@@ -9,6 +9,7 @@
 
 #include <dirent.h>
 #include <linux/openat2.h>
+#include <poll.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
@@ -879,9 +880,24 @@ fifo_writer(void *priv)
 	return (NULL);
 }
 
+static void *
+fifo_reader(void *arg)
+{
+	char b[8];
+	int r;
+
+	(void)arg;
+	r = open(FIFO, O_RDONLY);
+	if (r < 0 || read(r, b, sizeof b) != 3)
+		say("reader: %s", errno_name(errno));
+	close(r);
+	return (NULL);
+}
+
 CASE(fifo)
 {
 	struct stat st;
+	struct pollfd pfd = { .events = POLLIN };
 	char b[20];
 	pthread_t th;
 	int r, w, late;
@@ -897,8 +913,12 @@ CASE(fifo)
 	RET(open(FIFO, O_WRONLY | O_NONBLOCK));
 	MUST((r = open(FIFO, O_RDONLY | O_NONBLOCK)) >= 0);
 	RET(read(r, b, sizeof b));		/* nobody writes: the end */
+	pfd.fd = r;
+	RET(poll(&pfd, 1, 0));			/* ... which poll waits for */
+	SHOW(pfd.revents);
 	MUST((w = open(FIFO, O_WRONLY | O_NONBLOCK)) >= 0);
 	RET(read(r, b, sizeof b));
+	RET(poll(&pfd, 1, 0));
 	RET(write(w, "abc", 3));
 	RET(read(r, b, 2));
 	RET(read(r, b, sizeof b));
@@ -906,6 +926,8 @@ CASE(fifo)
 	RET(fstat(r, &st));
 	SHOW(S_ISFIFO(st.st_mode));
 	RET(close(w));
+	RET(poll(&pfd, 1, 0));
+	SHOW(pfd.revents);
 	RET(read(r, b, sizeof b));
 	/* and another writer */
 	MUST((w = open(FIFO, O_WRONLY)) >= 0);
@@ -925,6 +947,13 @@ CASE(fifo)
 		RET(close(r));
 		(void)pthread_join(th, NULL);
 	}
+	/* A reader that still waits counts. */
+	th = thread_start(fifo_reader, NULL);
+	ms_sleep(30);
+	MUST((w = open(FIFO, O_WRONLY | O_NONBLOCK)) >= 0);
+	RET(write(w, "xyz", 3));
+	(void)pthread_join(th, NULL);
+	RET(close(w));
 	RET(unlink(FIFO));
 	RET(open(FIFO, O_RDONLY));
 	RET(open("/dev/shm/.", O_RDONLY | O_CREAT));
