@@ -108,6 +108,27 @@ proc_maps(struct machine *m, struct text *x)
 	}
 }
 
+/* All of what is resident is its own. */
+void
+proc_rollup(struct machine *m, struct text *x)
+{
+	static const char *const field[] = { "Rss", "Pss", "Pss_Dirty",
+	    "Pss_Anon", "Pss_File", "Pss_Shmem", "Shared_Clean",
+	    "Shared_Dirty", "Private_Clean", "Private_Dirty", "Referenced",
+	    "Anonymous", "Swap", "SwapPss", "Locked" };
+	static const unsigned all = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 3 |
+	    1 << 9 | 1 << 10 | 1 << 11;
+	const uint64_t kb = as_rss(m->as) / 1024;
+	unsigned u;
+
+	text_add(x, "00400000-%jx ---p 00000000 00:00 0%*s[rollup]\n",
+	    (uintmax_t)GVA_USER_END, 27, "");
+	for (u = 0; u < NELEM(field); u++)
+		text_add(x, "%s:%*ju kB\n", field[u],
+		    (int)(23 - strlen(field[u])),
+		    (uintmax_t)(all & 1u << u ? kb : 0));
+}
+
 void
 proc_statm(struct machine *m, struct text *x)
 {

@@ -29,6 +29,23 @@
 #define DEV(p, k, maj, min) { .path = (p), .type = SYN_DEV, .dev = (k),	\
 			    .mode = 0666, .rdev = (maj) << 8 | (min) }
 
+/* Tables without rows, for those who would count them */
+#define NET_TCP	"  sl  local_address rem_address   st tx_queue rx_queue tr "	\
+		"tm->when retrnsmt   uid  timeout inode\n"
+#define NET_UDP	"   sl  local_address rem_address   st tx_queue rx_queue tr "	\
+		"tm->when retrnsmt   uid  timeout inode ref pointer drops\n"
+#define NET_UNIX "Num       RefCount Protocol Flags    Type St Inode Path\n"
+#define NET_DEV	"Inter-|   Receive                                          "	\
+		"      |  Transmit\n"						\
+		" face |bytes    packets errs drop fifo frame compressed "	\
+		"multicast|bytes    packets errs drop fifo colls carrier "	\
+		"compressed\n"							\
+		"    lo:       0       0    0    0    0     0          0    "	\
+		"     0        0       0    0    0    0     0       0       "	\
+		"   0\n"
+#define NET_ROUTE "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\t"	\
+		"Metric\tMask\t\tMTU\tWindow\tIRTT\n"
+
 static const struct synth_entry fixed[] = {
 	DIR_("/proc"),
 	LINKGEN("/proc/self", ID_SELF),
@@ -43,6 +60,12 @@ static const struct synth_entry fixed[] = {
 	    " (tkvm) " GUEST_VERSION "\n"),
 	TEXT("/proc/filesystems", "nodev\tproc\nnodev\ttmpfs\n\text4\n"),
 	TEXT("/proc/cmdline", "\n"),
+	TEXT("/proc/diskstats", ""),
+	TEXT("/proc/partitions", "major minor  #blocks  name\n\n"),
+	TEXT("/proc/swaps",
+	    "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"),
+	TEXT("/proc/vmstat", "pgpgin 0\npgpgout 0\npswpin 0\npswpout 0\n"
+	    "pgfault 0\npgmajfault 0\noom_kill 0\n"),
 	DIR_("/proc/sys"),
 	DIR_("/proc/sys/vm"),
 	TEXT("/proc/sys/vm/overcommit_memory", "0\n"),
@@ -76,6 +99,13 @@ static const struct synth_entry fixed[] = {
 	DIR_("/proc/net"),
 	TEXT("/proc/net/if_inet6",
 	    "00000000000000000000000000000001 01 80 10 80       lo\n"),
+	TEXT("/proc/net/dev", NET_DEV),
+	TEXT("/proc/net/route", NET_ROUTE),
+	TEXT("/proc/net/tcp", NET_TCP),
+	TEXT("/proc/net/tcp6", NET_TCP),
+	TEXT("/proc/net/udp", NET_UDP),
+	TEXT("/proc/net/udp6", NET_UDP),
+	TEXT("/proc/net/unix", NET_UNIX),
 
 	DIR_("/sys"),
 	DIR_("/sys/devices"),
@@ -115,7 +145,9 @@ static const struct synth_entry below_pid[] = {
 	LINKGEN("exe", ID_EXE),
 	LINKGEN("cwd", ID_CWD),
 	LINK("root", "/"),
+	LINK("net", "/proc/net"),
 	GEN("maps", ID_MAPS),
+	GEN("smaps_rollup", ID_ROLLUP),
 	GEN("stat", ID_STAT),
 	GEN("statm", ID_STATM),
 	GEN("status", ID_STATUS),
@@ -129,6 +161,8 @@ static const struct synth_entry below_pid[] = {
 	TEXT("cgroup", "0::/\n"),
 	TEXT("oom_score", "0\n"),
 	TEXT("oom_score_adj", "0\n"),
+	TEXT("io", "rchar: 0\nwchar: 0\nsyscr: 0\nsyscw: 0\n"
+	    "read_bytes: 0\nwrite_bytes: 0\ncancelled_write_bytes: 0\n"),
 	TEXT("loginuid", "4294967295\n"),
 	TEXT("personality", "00000000\n"),
 	{ .path = "fd", .type = SYN_DIR, .id = ID_FDS, .mode = 0500 },

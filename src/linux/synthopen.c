@@ -134,6 +134,9 @@ text_make(struct machine *m, const char *path, const struct synth *syn,
 	case ID_MAPS:
 		proc_maps(m, x);
 		break;
+	case ID_ROLLUP:
+		proc_rollup(m, x);
+		break;
 	case ID_STAT:
 		proc_stat(m, syn->arg, x);
 		break;

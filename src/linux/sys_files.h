@@ -172,6 +172,7 @@ void proc_environ(struct machine *, struct text *);
 void proc_auxv(struct machine *, struct text *);
 void proc_limits(struct machine *, struct text *);
 void proc_comm(struct machine *, uint32_t tid, struct text *);
+void proc_rollup(struct machine *, struct text *);
 /* 0 or -errno: a thread's name from `len` bytes of the program's */
 int64_t proc_comm_write(struct machine *, uint32_t tid, uint64_t addr,
     uint64_t len);

@@ -450,3 +450,64 @@ CASE(text_again)
 	SHOW(strcmp(a, b) != 0);
 	close(f);
 }
+
+/* ---- tables that monitors read ----------------------------------------------- */
+
+static void
+first_line(const char *path)
+{
+	char b[256] = "";
+	FILE *f = fopen(path, "r");
+	size_t n;
+
+	if (f == NULL || fgets(b, sizeof b, f) == NULL) {
+		say("%s: %s", path, errno_name(errno));
+	} else {
+		for (n = strlen(b); n > 0 && b[n - 1] <= ' '; n--)
+			b[n - 1] = '\0';
+		say("%s: %s", path, b);
+	}
+	if (f != NULL)
+		(void)fclose(f);
+}
+
+/* The names at the start of lines: are those there that are wanted? */
+static void
+names_in(const char *path, const char *const *want)
+{
+	char b[256];
+	unsigned u, seen = 0;
+	FILE *f;
+
+	MUST((f = fopen(path, "r")) != NULL);
+	while (fgets(b, sizeof b, f) != NULL)
+		for (u = 0; want[u] != NULL; u++)
+			if (strncmp(b, want[u], strlen(want[u])) == 0)
+				seen |= 1u << u;
+	say("%s: %#x", path, seen);
+	(void)fclose(f);
+}
+
+CASE(tables)
+{
+	static const char *const io[] = { "rchar: ", "wchar: ", "syscr: ",
+	    "syscw: ", "read_bytes: ", "write_bytes: ",
+	    "cancelled_write_bytes: ", NULL };
+	static const char *const rollup[] = { "Rss: ", "Pss: ",
+	    "Private_Clean: ", "Private_Dirty: ", "Anonymous: ", "Swap: ",
+	    NULL };
+	static const char *const vm[] = { "pgpgin ", "pgpgout ", "pswpin ",
+	    "pswpout ", "pgfault ", "pgmajfault ", NULL };
+
+	first_line("/proc/net/dev");
+	first_line("/proc/net/route");
+	first_line("/proc/net/tcp");
+	first_line("/proc/net/udp");
+	first_line("/proc/net/unix");
+	first_line("/proc/self/net/tcp");
+	first_line("/proc/swaps");
+	first_line("/proc/partitions");
+	names_in("/proc/self/io", io);
+	names_in("/proc/self/smaps_rollup", rollup);
+	names_in("/proc/vmstat", vm);
+}
