@@ -27,7 +27,7 @@ text_room(struct text *x, size_t len)
 
 	if (x->bad)
 		return (-1);
-	if (x->len + len + 1 <= x->size)
+	if (x->p != NULL && x->len + len + 1 <= x->size)
 		return (0);
 	size = x->size == 0 ? 1024 : x->size;
 	while (size < x->len + len + 1)
