@@ -29,6 +29,7 @@
 #include "layout.h"
 
 #define GK_NFD		1024		/* descriptors; RLIMIT_NOFILE */
+#define GK_NKEPT	14		/* socket options of one */
 #define GK_NOFD		1024		/* open file descriptions */
 #define GK_NEPI		2048		/* epoll registrations, all sets */
 #define GK_NBUF		128		/* ring buffers */
@@ -83,13 +84,14 @@ enum { GK_RCV, GK_SND };
 /* An open file description. */
 struct gk_ofd {
 	uint8_t		kind;		/* enum gk_kind */
-	uint8_t		pad;
+	uint8_t		keeps;		/* something in .kept */
 	uint16_t	refs;		/* descriptors, queues naming it */
 	uint32_t	flags;		/* O_NONBLOCK, O_ACCMODE, O_APPEND */
 	uint32_t	edge;		/* bumped on every input (EPOLLET) */
 	uint32_t	edge_out;	/* the same for room to write */
 	uint32_t	nepi;		/* registrations that watch it */
 	uint64_t	pos;		/* GK_HOST: file offset */
+	int32_t		kept[GK_NKEPT];	/* socket options: gk_opt.c */
 	union {
 		struct {
 			uint32_t	idx;

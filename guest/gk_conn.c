@@ -149,6 +149,7 @@ gk_conn_make(struct gk_ctx *ctx, struct gk_ofd *l, uint32_t id,
 	o->u.conn.timeo[GK_RCV] = GK_RD(l->u.sock.timeo[GK_RCV]);
 	o->u.conn.timeo[GK_SND] = GK_RD(l->u.sock.timeo[GK_SND]);
 	o->u.conn.id = id;
+	gk_opt_inherit(o, l);
 	if (gk_conn_names(gk, o, GK_RD(l->u.sock.addr1), sa, salen) ||
 	    gk_ring_new(gk, &o->u.conn.rx, GK_BUFSZ) ||
 	    gk_ring_new(gk, &o->u.conn.tx, GK_BUFSZ)) {

@@ -128,6 +128,8 @@ gk_end_make(struct gk *gk, uint32_t idx, const struct gk_ofd *like,
 	uint32_t rcv = GK_RD(like->u.sock.timeo[GK_RCV]);
 	uint32_t snd = GK_RD(like->u.sock.timeo[GK_SND]);
 
+	if (o != like)
+		gk_opt_inherit(o, like);
 	gk_zero(&o->u, sizeof(o->u));
 	o->u.conn.domain = domain;
 	o->u.conn.type = type;

@@ -3,9 +3,10 @@
  *
  * setsockopt(2), getsockopt(2).
  *
- * Options that a program may read back are kept; the others, whose effect
- * nobody could see on a connection that is two rings, are accepted and read as
- * their default.  Must not refuse what servers set as a matter of course.
+ * Options that a program may read back are kept (.opts, .kept); the others,
+ * whose effect nobody could see on a connection that is two rings, are accepted
+ * and read as their default.  Must not refuse what servers set as a matter of
+ * course.
  */
 
 #include "gk_priv.h"
@@ -20,20 +21,23 @@ enum gk_opt_act {
 	GK_OPT_SNDBUF, GK_OPT_RCVBUF,
 	GK_OPT_LINGER, GK_OPT_TIMEO, GK_OPT_PEERCRED, GK_OPT_COOKIE,
 	GK_OPT_INFO, GK_OPT_CONGESTION,
+	GK_OPT_KEPT = 64,	/* + place in .kept; .lo to .hi */
 };
-
 
 struct gk_opt {
 	uint8_t		level;
 	uint8_t		act;
 	uint16_t	name;
 	int32_t		deflt;
+	int32_t		lo, hi;		/* lo -1: that is the default */
 };
 
-#define S(n, a, d)	{ GKA_SOL_SOCKET, a, GKA_SO_##n, d }
-#define I4(n, a, d)	{ GKA_IPPROTO_IP, a, GKA_IP_##n, d }
-#define I6(n, a, d)	{ GKA_IPPROTO_IPV6, a, GKA_IPV6_##n, d }
-#define T(n, a, d)	{ GKA_IPPROTO_TCP, a, GKA_TCP_##n, d }
+#define S(n, a, d)	{ GKA_SOL_SOCKET, a, GKA_SO_##n, d, 0, 0 }
+#define I4(n, a, d)	{ GKA_IPPROTO_IP, a, GKA_IP_##n, d, 0, 0 }
+#define I6(n, a, d)	{ GKA_IPPROTO_IPV6, a, GKA_IPV6_##n, d, 0, 0 }
+#define T(n, a, d)	{ GKA_IPPROTO_TCP, a, GKA_TCP_##n, d, 0, 0 }
+#define KEPT(l, n, at, d, lo, hi)					\
+	{ l, GK_OPT_KEPT + (at), n, d, lo, hi }
 
 static const struct gk_opt gk_opts[] = {
 	S(REUSEADDR, 0, 0),
@@ -84,8 +88,6 @@ static const struct gk_opt gk_opts[] = {
 	S(COOKIE, GK_OPT_COOKIE, 0),
 	S(SNDLOWAT, GK_OPT_RDONLY, 1),
 	S(NAPI_ID, GK_OPT_RDONLY, 0),
-	S(RCVLOWAT, GK_OPT_PLAIN, 1),
-	S(PRIORITY, GK_OPT_PLAIN, 0),
 	S(MARK, GK_OPT_PLAIN, 0),
 	S(TIMESTAMPING, GK_OPT_PLAIN, 0),
 	S(PEEK_OFF, GK_OPT_PLAIN, -1),
@@ -95,9 +97,6 @@ static const struct gk_opt gk_opts[] = {
 	S(INCOMING_CPU, GK_OPT_PLAIN, 0),
 	S(ATTACH_CBPF, GK_OPT_WRITE, 0),
 	S(ATTACH_EBPF, GK_OPT_WRITE, 0),
-	I4(TOS, GK_OPT_PLAIN, 0),
-	I4(TTL, GK_OPT_PLAIN, 64),
-	I4(MTU_DISCOVER, GK_OPT_PLAIN, 1),
 	I4(MINTTL, GK_OPT_PLAIN, 0),
 	I4(PORT_RANGE, GK_OPT_PLAIN, 0),
 	I4(MULTICAST_IF, GK_OPT_PLAIN, 0),
@@ -110,22 +109,28 @@ static const struct gk_opt gk_opts[] = {
 	I6(MULTICAST_LOOP, GK_OPT_PLAIN, 1),
 	I6(ADD_MEMBERSHIP, GK_OPT_WRITE, 0),
 	I6(DROP_MEMBERSHIP, GK_OPT_WRITE, 0),
-	I6(UNICAST_HOPS, GK_OPT_PLAIN, 64),
 	I6(MTU_DISCOVER, GK_OPT_PLAIN, 1),
-	I6(TCLASS, GK_OPT_PLAIN, 0),
 	T(MAXSEG, GK_OPT_PLAIN, 1460),
-	T(KEEPIDLE, GK_OPT_PLAIN, 7200),
-	T(KEEPINTVL, GK_OPT_PLAIN, 75),
-	T(KEEPCNT, GK_OPT_PLAIN, 9),
-	T(SYNCNT, GK_OPT_PLAIN, 6),
 	T(LINGER2, GK_OPT_PLAIN, 60),
 	T(DEFER_ACCEPT, GK_OPT_PLAIN, 0),
 	T(WINDOW_CLAMP, GK_OPT_PLAIN, 0),
 	T(QUICKACK, GK_OPT_PLAIN, 1),
-	T(USER_TIMEOUT, GK_OPT_PLAIN, 0),
 	T(FASTOPEN, GK_OPT_PLAIN, 0),
 	T(TIMESTAMP, GK_OPT_PLAIN, 0),
-	T(NOTSENT_LOWAT, GK_OPT_PLAIN, 0),
+	KEPT(GKA_IPPROTO_TCP, GKA_TCP_KEEPIDLE, 0, 7200, 1, 32767),
+	KEPT(GKA_IPPROTO_TCP, GKA_TCP_KEEPINTVL, 1, 75, 1, 32767),
+	KEPT(GKA_IPPROTO_TCP, GKA_TCP_KEEPCNT, 2, 9, 1, 127),
+	KEPT(GKA_IPPROTO_TCP, GKA_TCP_SYNCNT, 3, 6, 1, 127),
+	KEPT(GKA_IPPROTO_TCP, GKA_TCP_USER_TIMEOUT, 4, 0, 0, INT32_MAX),
+	KEPT(GKA_IPPROTO_TCP, GKA_TCP_NOTSENT_LOWAT, 5, 0, INT32_MIN,
+	    INT32_MAX),
+	KEPT(GKA_IPPROTO_IP, GKA_IP_TOS, 6, 0, INT32_MIN, INT32_MAX),
+	KEPT(GKA_IPPROTO_IP, GKA_IP_TTL, 7, 64, -1, 255),
+	KEPT(GKA_IPPROTO_IP, GKA_IP_MTU_DISCOVER, 8, 1, 0, 5),
+	KEPT(GKA_IPPROTO_IPV6, GKA_IPV6_UNICAST_HOPS, 9, 64, -1, 255),
+	KEPT(GKA_IPPROTO_IPV6, GKA_IPV6_TCLASS, 10, 0, -1, 255),
+	KEPT(GKA_SOL_SOCKET, GKA_SO_PRIORITY, 11, 0, 0, 6),
+	KEPT(GKA_SOL_SOCKET, GKA_SO_RCVLOWAT, 12, 1, INT32_MIN, INT32_MAX),
 	T(INFO, GK_OPT_INFO, 0),
 	T(CONGESTION, GK_OPT_CONGESTION, 0),
 };
@@ -134,6 +139,7 @@ static const struct gk_opt gk_opts[] = {
 #undef I4
 #undef I6
 #undef T
+#undef KEPT
 
 /* The fields that a socket and a connection keep in different places. */
 struct gk_optref {
@@ -264,6 +270,31 @@ gk_opt_timeo(struct gk_ctx *ctx, struct gk_optref *r,
 	return (0);
 }
 
+/* As Linux keeps it, for whoever reads it back: 0 or -errno */
+static int64_t
+gk_opt_keep(struct gk_optref *r, const struct gk_opt *opt, int32_t v)
+{
+	const unsigned at = opt->act - GK_OPT_KEPT;
+	const int ttl = opt->level == GKA_IPPROTO_IP && opt->name == GKA_IP_TTL;
+
+	if (v < opt->lo || v > opt->hi || (ttl && v == 0))
+		return (opt->level == GKA_SOL_SOCKET ? -GKA_EPERM :
+		    -GKA_EINVAL);
+	if (opt->level == GKA_IPPROTO_IP && opt->name == GKA_IP_TOS)
+		v &= r->type == GKA_SOCK_STREAM ? 0xfc : 0xff;
+	else if (opt->level == GKA_IPPROTO_IPV6 &&
+	    opt->name == GKA_IPV6_TCLASS && v > 0 &&
+	    r->type == GKA_SOCK_STREAM)
+		v &= 0xfc;			/* the rest is TCP's */
+	else if (opt->level == GKA_SOL_SOCKET && opt->name == GKA_SO_RCVLOWAT)
+		v = v < 0 ? INT32_MAX : v == 0 ? 1 : v;
+	if (opt->lo == -1 && v == -1)
+		v = opt->deflt;
+	GK_WR(r->o->keeps, 1);
+	GK_WR(r->o->kept[at], (int32_t)((uint32_t)v - (uint32_t)opt->deflt));
+	return (0);
+}
+
 static int64_t
 gk_opt_set_int(struct gk_optref *r, const struct gk_opt *opt, int32_t v)
 {
@@ -283,6 +314,8 @@ gk_opt_set_int(struct gk_optref *r, const struct gk_opt *opt, int32_t v)
 	default:
 		break;
 	}
+	if (opt->act >= GK_OPT_KEPT)
+		return (gk_opt_keep(r, opt, v));
 	if (opt->act >= 32)
 		return (-GKA_ENOPROTOOPT);
 	if (opt->act == 2 && ((r->kind != GK_SOCKET && r->kind != GK_DGRAM) ||
@@ -291,6 +324,19 @@ gk_opt_set_int(struct gk_optref *r, const struct gk_opt *opt, int32_t v)
 	opts = GK_RD(*r->opts) & ~(1U << opt->act);
 	GK_WR(*r->opts, v != 0 ? opts | (1U << opt->act) : opts);
 	return (0);
+}
+
+/* TCP: an accepted connection has what its listener has. */
+void
+gk_opt_inherit(struct gk_ofd *o, const struct gk_ofd *l)
+{
+	unsigned i;
+
+	if (!GK_RD(l->keeps) || GK_RD(l->u.sock.domain) == GKA_AF_UNIX)
+		return;
+	o->keeps = 1;
+	for (i = 0; i < GK_NKEPT; i++)
+		o->kept[i] = GK_RD(l->kept[i]);
 }
 
 int64_t
@@ -355,6 +401,9 @@ gk_opt_get_int(struct gk_optref *r, const struct gk_opt *opt)
 
 	if (opt->act < 32)
 		return ((GK_RD(*r->opts) >> opt->act) & 1);
+	if (opt->act >= GK_OPT_KEPT)
+		return ((int32_t)((uint32_t)opt->deflt +
+		    (uint32_t)GK_RD(r->o->kept[opt->act - GK_OPT_KEPT])));
 	switch (opt->act) {
 	case GK_OPT_TYPE:
 		return (r->type);
@@ -460,7 +509,7 @@ gk_getsockopt(struct gk_ctx *ctx, const uint64_t a[6])
 		return (ret);
 	if (opt->act == GK_OPT_WRITE)
 		return (-GKA_ENOPROTOOPT);
-	if (opt->act >= GK_OPT_LINGER)
+	if (opt->act >= GK_OPT_LINGER && opt->act < GK_OPT_KEPT)
 		return (gk_opt_get_struct(ctx, a, &r, opt));
 	v = gk_opt_get_int(&r, opt);
 	return (gk_opt_out(ctx, a, &v, sizeof(v)));

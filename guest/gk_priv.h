@@ -346,6 +346,8 @@ typedef int64_t gk_call_f(struct gk_ctx *, const uint64_t a[6]);
 gk_call_f gk_read, gk_write, gk_readv, gk_writev, gk_pread, gk_lseek;
 gk_call_f gk_preadv2, gk_pwritev2;			/* gk_io.c */
 gk_call_f gk_sendto, gk_recvfrom, gk_sendmsg, gk_recvmsg;	/* gk_msg.c */
+/* Options that are only kept (gk_opt.c), for a new connection */
+void gk_opt_inherit(struct gk_ofd *, const struct gk_ofd *listener);
 gk_call_f gk_socket, gk_listen, gk_accept, gk_accept4, gk_shutdown;
 gk_call_f gk_connect, gk_socketpair;			/* gk_sock.c */
 gk_call_f gk_bind, gk_getsockname, gk_getpeername;	/* gk_name.c */

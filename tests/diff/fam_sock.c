@@ -1176,3 +1176,91 @@ CASE(udp_exact)
 	close(t);
 	close(c);
 }
+
+/* ---- options that are read back ---------------------------------------------- */
+
+static void
+option(int s, int level, int name, const char *what, int v)
+{
+	socklen_t len = sizeof(int);
+	int was = -1, is = -1, r;
+
+	(void)getsockopt(s, level, name, &was, &len);
+	errno = 0;
+	r = setsockopt(s, level, name, &v, sizeof v);
+	if (r != 0)
+		r = -errno;
+	len = sizeof(int);
+	(void)getsockopt(s, level, name, &is, &len);
+	say("%s: %d, set %d: %s, %d", what, was, v, errno_name(-r), is);
+}
+#define OPTION(s, l, n, v)	option(s, l, n, #n, v)
+
+static void
+tcp_options(int s)
+{
+	static const int some[] = { 30, 1, 0, -1, 32767, 32768, 127, 128 };
+	unsigned u;
+
+	for (u = 0; u < sizeof some / sizeof *some; u++) {
+		OPTION(s, IPPROTO_TCP, TCP_KEEPIDLE, some[u]);
+		OPTION(s, IPPROTO_TCP, TCP_KEEPINTVL, some[u]);
+		OPTION(s, IPPROTO_TCP, TCP_KEEPCNT, some[u]);
+		OPTION(s, IPPROTO_TCP, TCP_SYNCNT, some[u]);
+		OPTION(s, IPPROTO_TCP, TCP_USER_TIMEOUT, some[u]);
+	}
+	OPTION(s, IPPROTO_TCP, TCP_KEEPIDLE, 45);
+	OPTION(s, IPPROTO_TCP, TCP_NOTSENT_LOWAT, 16384);
+}
+
+static void
+ip_options(int s)
+{
+	static const int some[] = { 0x10, 0xb8, 0, 255, 256, -1, 7 };
+	unsigned u;
+
+	for (u = 0; u < sizeof some / sizeof *some; u++) {
+		OPTION(s, IPPROTO_IP, IP_TOS, some[u]);
+		OPTION(s, IPPROTO_IP, IP_TTL, some[u]);
+	}
+	OPTION(s, IPPROTO_IP, IP_MTU_DISCOVER, 2);
+	OPTION(s, IPPROTO_IP, IP_MTU_DISCOVER, 6);
+	OPTION(s, SOL_SOCKET, SO_PRIORITY, 5);
+	OPTION(s, SOL_SOCKET, SO_RCVLOWAT, 10);
+	OPTION(s, SOL_SOCKET, SO_RCVLOWAT, 0);
+}
+
+CASE(options_kept)
+{
+	struct sockaddr_in in = { .sin_family = AF_INET };
+	socklen_t len = sizeof in;
+	int s, c, a;
+
+	MUST((s = socket(AF_INET, SOCK_STREAM, 0)) >= 0);
+	tcp_options(s);
+	ip_options(s);
+	in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	MUST(bind(s, (void *)&in, len) == 0 && listen(s, 4) == 0);
+	MUST(getsockname(s, (void *)&in, &len) == 0);
+	MUST((c = socket(AF_INET, SOCK_STREAM, 0)) >= 0);
+	OPTION(c, IPPROTO_TCP, TCP_KEEPCNT, 3);
+	MUST(connect(c, (void *)&in, len) == 0);
+	MUST((a = accept(s, NULL, NULL)) >= 0);
+	/* handed down, and kept */
+	OPTION(a, IPPROTO_TCP, TCP_KEEPIDLE, 50);
+	OPTION(a, IPPROTO_TCP, TCP_USER_TIMEOUT, 1000);
+	OPTION(a, IPPROTO_IP, IP_TTL, 9);
+	OPTION(c, IPPROTO_TCP, TCP_KEEPCNT, 4);
+	OPTION(s, IPPROTO_TCP, TCP_KEEPIDLE, 60);
+	close(a);
+	close(c);
+	close(s);
+	MUST((s = socket(AF_INET, SOCK_DGRAM, 0)) >= 0);
+	ip_options(s);
+	close(s);
+	/* as it was, in a new one */
+	MUST((s = socket(AF_INET, SOCK_STREAM, 0)) >= 0);
+	OPTION(s, IPPROTO_TCP, TCP_KEEPIDLE, 7200);
+	OPTION(s, IPPROTO_IP, IP_TOS, 4);
+	close(s);
+}
