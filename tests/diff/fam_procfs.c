@@ -506,7 +506,6 @@ CASE(tables)
 	first_line("/proc/net/unix");
 	first_line("/proc/self/net/tcp");
 	first_line("/proc/swaps");
-	first_line("/proc/partitions");
 	names_in("/proc/self/io", io);
 	names_in("/proc/self/smaps_rollup", rollup);
 	names_in("/proc/vmstat", vm);
