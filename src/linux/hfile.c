@@ -145,6 +145,20 @@ hfile_install(struct machine *m, struct hfile *hf, unsigned oflags)
 	return (fd);
 }
 
+void
+hfile_supersede(struct machine *m, uint32_t idx, struct hfile *n)
+{
+	const struct hfile *hf = m->hfile[idx];
+
+	n->can_read = hf->can_read;
+	n->can_write = hf->can_write;
+	n->st = hf->st;
+	if (hf->path != NULL)
+		n->path = strdup(hf->path);
+	hfile_unref(&m->hfile[idx]);
+	m->hfile[idx] = n;
+}
+
 struct hfile *
 hfile_private(struct machine *m, struct gk_ofd *ofd, int *err)
 {
@@ -174,13 +188,7 @@ hfile_private(struct machine *m, struct gk_ofd *ofd, int *err)
 		*err = -ENOMEM;
 		return (NULL);
 	}
-	n->can_read = hf->can_read;
-	n->can_write = hf->can_write;
-	n->st = hf->st;
-	if (hf->path != NULL)
-		n->path = strdup(hf->path);
-	hfile_unref(&m->hfile[idx]);
-	m->hfile[idx] = n;
+	hfile_supersede(m, idx, n);
 	return (n);
 }
 

@@ -335,15 +335,9 @@ text_own(struct machine *m, struct gk_ofd *ofd, struct hfile *hf)
 	n = hfile_new(HF_TEXT, -1);
 	if (n == NULL)
 		return (NULL);
-	n->can_read = hf->can_read;
-	n->can_write = hf->can_write;
 	n->made_id = hf->made_id;
 	n->made_arg = hf->made_arg;
-	n->st = hf->st;
-	if (hf->path != NULL)
-		n->path = strdup(hf->path);
-	hfile_unref(&m->hfile[idx]);
-	m->hfile[idx] = n;
+	hfile_supersede(m, idx, n);
 	return (n);
 }
 

@@ -251,6 +251,8 @@ struct hfile *hfile_of(struct machine *, uint64_t fd, struct gk_ofd **,
 int hfile_badkind(int gkkind, int otherwise);
 /* A description of m's own for the file, if it shares one; NULL: *err */
 struct hfile *hfile_private(struct machine *, struct gk_ofd *, int *err);
+/* n, new, takes the place of m->hfile[idx] (there) as another of the same file. */
+void hfile_supersede(struct machine *, uint32_t idx, struct hfile *n);
 
 /* netdev.c: routing sockets; what is sent is answered at once. */
 int64_t netlink_socket(struct machine *, const uint64_t a[6]);

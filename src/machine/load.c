@@ -372,7 +372,8 @@ make_stack(struct machine *m, const struct args *a, const struct elf *prog,
 	unsigned envc, u;
 
 	if (as_map(m->as, GVA_USER_END - PAGE_SZ - STACK_SIZE, STACK_SIZE,
-	    AS_R | AS_W | stack_exec(prog), MAP_FIXED | MAP_GROWSDOWN, "[stack]", 0) < 0)
+	    AS_R | AS_W | stack_exec(prog), MAP_FIXED | MAP_GROWSDOWN,
+	    "[stack]", 0) < 0)
 		return (err_set(err, TKVM_E_MEMORY, "no room for the stack"));
 	envc = make_env(m, env, NELEM(env));
 	argp = calloc(a->n + 1, 8);
